@@ -1,0 +1,45 @@
+"""`python -m pipeline VERB`: the commands that run around the bundles, one verb a command."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from pipeline import __version__
+from pipeline.errors import run_main
+
+# verb -> (module with `add_arguments(parser)` and `main(args) -> int`, what it does). A module is imported only
+# when its verb is called, so that `--help` answers at once.
+VERBS = {
+    "doctor": ("pipeline.doctor", "show versions, devices and where things are imported from"),
+    "phantom": ("pipeline.phantoms.command", "write a synthetic cohort, to try everything without patients"),
+    "verify": ("pipeline.verify", "read every file of a datalist to its end and list what is wrong"),
+    "study": ("pipeline.study", "run a paper's table: prepare, train and evaluate its variants over the folds"),
+    "report": ("pipeline.report.command", "turn a study's predictions into metrics.json and report.html"),
+    "export": ("pipeline.export", "write a trained bundle as one folder to share or to serve"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline",
+        description="Weakly supervised breast imaging with MONAI bundles: the commands around the bundles.",
+        epilog="`python -m pipeline VERB --help` explains one. "
+        "A first look at everything: make demo. Datalists are written by `python -m data_lists`.",
+    )
+    parser.add_argument("--version", action="version", version=f"breast-bundles {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb, (module, text) in VERBS.items():
+        sub = verbs.add_parser(verb, help=text, description=text[0].upper() + text[1:] + ".",
+                               formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        if argv[:1] == [verb]:
+            importlib.import_module(module).add_arguments(sub)
+    args = parser.parse_args(argv)
+    return run_main(lambda: importlib.import_module(VERBS[args.verb][0]).main(args))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

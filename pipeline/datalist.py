@@ -1,0 +1,208 @@
+"""The datalist: one JSON for a dataset, whatever the modality.
+
+```
+{"schema": "breast-bundles/datalist/1",
+ "name": "demo", "modality": "MR", "root": ".",
+ "folds": {"count": 5, "seed": 0},
+ "exams": [{
+   "exam_id": "E0001", "patient_id": "P0001",
+   "images": {"pre": "E0001/pre.nii.gz", "post1": "E0001/post1.nii.gz", "t2": "E0001/t2.nii.gz"},
+   "breasts": {"L": {"malignant": 0, "benign": 1}, "R": {"malignant": 1, "benign": null}},
+   "lesions": [{"lesion_id": "1", "side": "R", "center_mm": [-61.2, 40.0, -7.5], "malignant": 1}],
+   "readers": {"reader1": {"L": 2, "R": 5}},
+   "groups": {"density": "c"},
+   "fold": 0, "validation_folds": [2, 4]}]}
+```
+
+* Image paths are relative to `root`, and `root` is relative to the folder of the list.
+* `modality` is MR, US or MG. The keys of `images` name contrasts (MR), volumes (US) or views (MG).
+* Labels are 0, 1 or null (unknown). A breast that was not imaged is left out of `breasts`.
+* `center_mm` is (x, y, z) in RAS millimetres: x grows towards the patient's Right, y towards Anterior, z towards
+  Superior, as NIfTI stores it (not the LPS of DICOM and ITK).
+* `readers` score a breast (keys `L`, `R`) or an exam (key `exam`).
+* `fold` is the fold in which the exam is tested; `validation_folds` are the folds in which it validates.
+  In every other fold the exam is trained on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import InputError
+
+SCHEMA = "breast-bundles/datalist/1"
+MODALITIES = ("MR", "US", "MG")
+SIDES = ("L", "R")
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass
+class Lesion:
+    """One marked lesion: the weak label that stage 1 of the curriculum needs."""
+
+    side: str
+    center_mm: tuple[float, float, float]  # (x, y, z), RAS
+    malignant: int | None = None
+    lesion_id: str = ""
+
+
+@dataclass
+class Exam:
+    """One examination of one patient, with its labels a breast."""
+
+    exam_id: str
+    patient_id: str
+    images: dict[str, str]
+    breasts: dict[str, dict[str, int | None]]
+    lesions: list[Lesion] = field(default_factory=list)
+    readers: dict[str, dict[str, float]] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
+    fold: int | None = None
+    validation_folds: list[int] = field(default_factory=list)
+
+    def split(self, fold: int) -> str:
+        """The part that this exam plays in a fold: `train`, `validation` or `test`."""
+        if self.fold == fold:
+            return "test"
+        return "validation" if fold in self.validation_folds else "train"
+
+    def worst_label(self) -> int:
+        """2 where a breast is malignant, 1 where one is benign, else 0: what folds are stratified by."""
+        labels = self.breasts.values()
+        return 2 if any(b.get("malignant") for b in labels) else int(any(b.get("benign") for b in labels))
+
+
+@dataclass
+class Datalist:
+    """A dataset's exams, and the folder that their image paths are relative to."""
+
+    name: str
+    modality: str
+    root: Path  # absolute in memory; relative to the list's folder in the file
+    exams: list[Exam]
+    folds: dict[str, int] = field(default_factory=dict)
+
+    def path(self, exam: Exam, image: str) -> Path:
+        """Where one image of an exam lies on disk."""
+        return self.root / exam.images[image]
+
+
+def write_json(path: Path | str, content: Any) -> None:
+    """Write JSON under a temporary name, then rename: a reader never sees half a file."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w") as file:
+            json.dump(content, file, indent=1, allow_nan=False)
+            file.write("\n")
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def save(datalist: Datalist, path: Path | str) -> None:
+    """Write a datalist; its root is stored relative to the list's folder, so that both can move together."""
+    path = Path(path)
+    content = {
+        "schema": SCHEMA,
+        "name": datalist.name,
+        "modality": datalist.modality,
+        "root": os.path.relpath(datalist.root, path.resolve().parent),
+        "folds": datalist.folds,
+        "exams": [asdict(exam) for exam in datalist.exams],
+    }
+    write_json(path, content)
+
+
+def load(path: Path | str) -> Datalist:
+    """Read a datalist and check its form.
+
+    Args:
+        path: the JSON file.
+
+    Raises:
+        InputError: the file is missing, is no JSON, has another schema, or an exam lacks what the schema asks.
+            Problems of content (a label of 2, a patient in two folds) are `pipeline.verify`'s to report.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such datalist; write one with `python -m data_lists csv`") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise InputError(f"{path}: not a datalist (JSON expected: {error}); write it again") from None
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        found = content.get("schema") if isinstance(content, dict) else type(content).__name__
+        raise InputError(f"{path}: schema is {found!r}, expected {SCHEMA!r}; write the list again")
+    try:
+        exams = [_exam(entry) for entry in content["exams"]]
+        return Datalist(
+            name=str(content["name"]),
+            modality=str(content["modality"]),
+            root=(path.resolve().parent / content["root"]).resolve(),
+            exams=exams,
+            folds=dict(content.get("folds", {})),
+        )
+    except KeyError as error:
+        raise InputError(f"{path}: {error.args[0]} is missing; write the list again") from None
+    except (TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not in the datalist's form ({error}); write the list again") from None
+
+
+def _exam(entry: dict[str, Any]) -> Exam:
+    for key in ("exam_id", "patient_id", "images", "breasts"):
+        if key not in entry:
+            raise KeyError(f"exam {entry.get('exam_id', '?')}: key {key!r}")
+    known = {name: entry[name] for name in Exam.__dataclass_fields__ if name in entry}
+    known["lesions"] = [
+        Lesion(**{**lesion, "center_mm": tuple(lesion["center_mm"])}) for lesion in entry.get("lesions", [])
+    ]
+    return Exam(**known)
+
+
+def assign_folds(exams: Iterable[Exam], count: int = 5, seed: int = 0) -> dict[str, int]:
+    """Give every exam its fold, in place: patients stay together, worst labels are spread evenly.
+
+    One of `count` parts is tested in each fold; of what remains, again one of `count` parts validates. With 5
+    that is 64 % train, 16 % validation, 20 % test (the curriculum paper, §3.1).
+
+    Args:
+        exams: the exams.
+        count: number of folds; each class needs at least that many patients.
+        seed: seed of the shuffling.
+
+    Returns:
+        `{"count": count, "seed": seed}`, for the list's `folds`.
+
+    Raises:
+        InputError: fewer patients than folds.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold  # slow to import, needed only here
+
+    exams = list(exams)
+    patients = [exam.patient_id for exam in exams]
+    worst: dict[str, int] = {}  # a patient's worst label over all of their exams
+    for exam in exams:
+        worst[exam.patient_id] = max(worst.get(exam.patient_id, 0), exam.worst_label())
+    if len(worst) < count * 2:
+        raise InputError(f"{len(worst)} patients are too few for {count} folds; add exams or lower --folds")
+    labels = [worst[patient] for patient in patients]
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    for exam in exams:
+        exam.validation_folds = []
+    for fold, (rest, test) in enumerate(splitter.split(exams, labels, patients)):
+        for i in test:
+            exams[i].fold = fold
+        inner = splitter.split(rest, [labels[i] for i in rest], [patients[i] for i in rest])
+        for i in next(iter(inner))[1]:
+            exams[rest[i]].validation_folds.append(fold)
+    return {"count": count, "seed": seed}

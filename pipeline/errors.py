@@ -1,0 +1,59 @@
+"""Errors a user can cause end a program with one line, not with a traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import TracebackType
+
+from transforms.errors import InputError
+
+__all__ = ["InputError", "install_excepthook", "one_line", "run_main"]
+
+
+def one_line(error: BaseException | None) -> str | None:
+    """The message of the first `InputError` along the chain of causes, or None where there is none.
+
+    An error raised in a DataLoader's worker arrives with the worker's traceback as its message; only the last
+    line, the message itself, is kept.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, InputError):
+            text = str(error).strip().splitlines()
+            return text[-1].removeprefix("transforms.errors.InputError: ") if text else type(error).__name__
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def install_excepthook() -> None:
+    """Make uncaught `InputError`s print one line to stderr; every other error keeps its traceback.
+
+    `python -m monai.bundle run` offers no other place to decide how its errors look: the bundles call this in
+    their first `initialize` expression. The exit status stays 1.
+    """
+    previous = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        message = one_line(error)
+        if message is None:
+            previous(kind, error, trace)
+        else:
+            print(f"error: {message}", file=sys.stderr)
+
+    sys.excepthook = hook
+
+
+def run_main(main: Callable[[], int | None]) -> int:
+    """Run a command's body; returns its exit status, 2 with one line on stderr for input that cannot be used."""
+    try:
+        return main() or 0
+    except InputError as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `... | head`
+        return 0
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it was", file=sys.stderr)
+        return 130

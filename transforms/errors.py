@@ -1,0 +1,9 @@
+"""The one exception for input that a user can mend."""
+
+
+class InputError(ValueError):
+    """Input that cannot be used as it is.
+
+    The message is one line: it names the exam or the file, says what is wrong with it, and what to do.
+    Programs that end because of one print that line alone and exit with a status other than 0.
+    """
