@@ -8,7 +8,7 @@
    "exam_id": "E0001", "patient_id": "P0001",
    "images": {"pre": "E0001/pre.nii.gz", "post1": "E0001/post1.nii.gz", "t2": "E0001/t2.nii.gz"},
    "breasts": {"L": {"malignant": 0, "benign": 1}, "R": {"malignant": 1, "benign": null}},
-   "lesions": [{"lesion_id": "1", "side": "R", "center_mm": [-61.2, 40.0, -7.5], "malignant": 1}],
+   "lesions": [{"lesion_id": "1", "side": "R", "center_mm": [61.2, 40.0, -7.5], "malignant": 1}],
    "readers": {"reader1": {"L": 2, "R": 5}},
    "groups": {"density": "c"},
    "fold": 0, "validation_folds": [2, 4]}]}
@@ -17,8 +17,8 @@
 * Image paths are relative to `root`, and `root` is relative to the folder of the list.
 * `modality` is MR, US or MG. The keys of `images` name contrasts (MR), volumes (US) or views (MG).
 * Labels are 0, 1 or null (unknown). A breast that was not imaged is left out of `breasts`.
-* `center_mm` is (x, y, z) in RAS millimetres: x grows towards the patient's Right, y towards Anterior, z towards
-  Superior, as NIfTI stores it (not the LPS of DICOM and ITK).
+* `center_mm` is (x, y, z) in RAS millimetres: x grows towards the patient's Right, y towards Anterior, z
+  towards Superior, as NIfTI stores it (not the LPS of DICOM and ITK).
 * `readers` score a breast (keys `L`, `R`) or an exam (key `exam`).
 * `fold` is the fold in which the exam is tested; `validation_folds` are the folds in which it validates.
   In every other fold the exam is trained on.
@@ -29,12 +29,14 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError as InputError  # `data_lists` takes both from here
+from pipeline.errors import run_main as run_main
 
 SCHEMA = "breast-bundles/datalist/1"
 MODALITIES = ("MR", "US", "MG")
@@ -130,7 +132,7 @@ def load(path: Path | str) -> Datalist:
         path: the JSON file.
 
     Raises:
-        InputError: the file is missing, is no JSON, has another schema, or an exam lacks what the schema asks.
+        InputError: the file is missing, is no JSON, has another schema, or an exam lacks what that asks.
             Problems of content (a label of 2, a patient in two folds) are `pipeline.verify`'s to report.
     """
     path = Path(path)
@@ -145,6 +147,10 @@ def load(path: Path | str) -> Datalist:
         raise InputError(f"{path}: schema is {found!r}, expected {SCHEMA!r}; write the list again")
     try:
         exams = [_exam(entry) for entry in content["exams"]]
+        if content["modality"] not in MODALITIES:
+            raise TypeError(f"`modality` is none of {', '.join(MODALITIES)}")
+        if type(content.get("folds", {}).get("count", 1)) is not int:
+            raise TypeError("`folds.count` is not a whole number")
         return Datalist(
             name=str(content["name"]),
             modality=str(content["modality"]),
@@ -166,7 +172,30 @@ def _exam(entry: dict[str, Any]) -> Exam:
     known["lesions"] = [
         Lesion(**{**lesion, "center_mm": tuple(lesion["center_mm"])}) for lesion in entry.get("lesions", [])
     ]
-    return Exam(**known)
+    exam = Exam(**known)
+    _check_types(exam)
+    return exam
+
+
+def _check_types(exam: Exam) -> None:
+    """Raise TypeError where a value has another type than the schema's; what it says is for `verify`."""
+
+    def need(holds: bool, text: str) -> None:
+        if not holds:
+            raise TypeError(f"exam {exam.exam_id}: {text}")
+
+    need(isinstance(exam.exam_id, str) and isinstance(exam.patient_id, str), "its ids are not texts")
+    need(isinstance(exam.images, dict), "`images` is not an object")
+    need(all(isinstance(image, str) for image in exam.images.values()), "an image's path is not a text")
+    for name in ("breasts", "readers", "groups"):
+        need(isinstance(getattr(exam, name), dict), f"`{name}` is not an object")
+    for value in (*exam.breasts.values(), *exam.readers.values()):
+        need(isinstance(value, dict), "a breast or a reader is not an object")
+    for lesion in exam.lesions:
+        numbers = [isinstance(x, (int, float)) and not isinstance(x, bool) for x in lesion.center_mm]
+        need(len(numbers) == 3 and all(numbers), "a lesion's `center_mm` is not three numbers")
+    folds = [*exam.validation_folds, *([] if exam.fold is None else [exam.fold])]
+    need(all(type(fold) is int for fold in folds), "a fold is not a whole number")
 
 
 def assign_folds(exams: Iterable[Exam], count: int = 5, seed: int = 0) -> dict[str, int]:
@@ -177,32 +206,64 @@ def assign_folds(exams: Iterable[Exam], count: int = 5, seed: int = 0) -> dict[s
 
     Args:
         exams: the exams.
-        count: number of folds; each class needs at least that many patients.
+        count: number of folds; each class should have at least that many patients.
         seed: seed of the shuffling.
 
     Returns:
         `{"count": count, "seed": seed}`, for the list's `folds`.
 
     Raises:
-        InputError: fewer patients than folds.
+        InputError: fewer than two folds, or too few patients for that many.
     """
+    exams = list(exams)
+    for fold, test in enumerate(_parts(exams, count, seed)):
+        for exam in test:
+            exam.fold = fold
+    return assign_validation(exams, count, seed)
+
+
+def assign_validation(exams: Iterable[Exam], count: int, seed: int = 0) -> dict[str, int]:
+    """Choose the exams that validate in each fold, in place, where the folds of the test parts are given.
+
+    Args:
+        exams: the exams, each with its `fold`; one patient's exams share theirs.
+        count: number of folds.
+        seed: seed of the shuffling.
+
+    Returns:
+        As `assign_folds`.
+
+    Raises:
+        InputError: as `assign_folds`.
+    """
+    exams = list(exams)
+    for exam in exams:
+        exam.validation_folds = []
+    for fold in range(count):
+        for exam in next(_parts([exam for exam in exams if exam.fold != fold], count, seed)):
+            exam.validation_folds.append(fold)
+    return {"count": count, "seed": seed}
+
+
+def _parts(exams: list[Exam], count: int, seed: int) -> Iterator[list[Exam]]:
+    """`count` parts of the exams, grouped by patient and stratified by each patient's worst label."""
     from sklearn.model_selection import StratifiedGroupKFold  # slow to import, needed only here
 
-    exams = list(exams)
-    patients = [exam.patient_id for exam in exams]
+    if count < 2:
+        raise InputError(f"{count} folds cannot be made; --folds takes 2 or more")
     worst: dict[str, int] = {}  # a patient's worst label over all of their exams
     for exam in exams:
         worst[exam.patient_id] = max(worst.get(exam.patient_id, 0), exam.worst_label())
-    if len(worst) < count * 2:
-        raise InputError(f"{len(worst)} patients are too few for {count} folds; add exams or lower --folds")
+    too_few = InputError(f"{len(worst)} patients are too few for {count} folds; add exams or lower --folds")
+    if len(worst) < count:
+        raise too_few
+    patients = [exam.patient_id for exam in exams]
     labels = [worst[patient] for patient in patients]
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-    for exam in exams:
-        exam.validation_folds = []
-    for fold, (rest, test) in enumerate(splitter.split(exams, labels, patients)):
-        for i in test:
-            exams[i].fold = fold
-        inner = splitter.split(rest, [labels[i] for i in rest], [patients[i] for i in rest])
-        for i in next(iter(inner))[1]:
-            exams[rest[i]].validation_folds.append(fold)
-    return {"count": count, "seed": seed}
+    try:
+        with warnings.catch_warnings():  # a class smaller than the folds: the converter's table shows it
+            warnings.simplefilter("ignore", UserWarning)
+            parts = [part for _, part in splitter.split(exams, labels, patients)]
+    except ValueError:  # no class has as many members as there are folds
+        raise too_few from None
+    yield from ([exams[i] for i in part] for part in parts)

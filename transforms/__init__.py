@@ -1,1 +1,35 @@
-"""MONAI transforms for breast imaging: one family a file, each as an array and a dictionary version."""
+"""MONAI transforms for breast imaging: one family a file, each as an array and a dictionary version.
+
+Names are imported when first used: `from transforms import LoadBreastsd`, or `_target_: transforms.LoadBreastsd`
+in a config. `import transforms` itself costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transforms.augment import RandRotateFlip, RandRotateFlipd
+    from transforms.errors import InputError
+    from transforms.exam_maps import MalignancyResultd
+    from transforms.load_breasts import LoadBreasts, LoadBreastsd
+    from transforms.read_prepared import LoadLesionPatchd, LoadPreparedd
+
+_HOME = {
+    "InputError": "errors",
+    "LoadBreasts": "load_breasts",
+    "LoadBreastsd": "load_breasts",
+    "LoadLesionPatchd": "read_prepared",
+    "LoadPreparedd": "read_prepared",
+    "MalignancyResultd": "exam_maps",
+    "RandRotateFlip": "augment",
+    "RandRotateFlipd": "augment",
+}
+
+__all__ = ["InputError", "LoadBreasts", "LoadBreastsd", "LoadLesionPatchd", "LoadPreparedd",
+           "MalignancyResultd", "RandRotateFlip", "RandRotateFlipd"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'transforms' has no attribute {name!r}")
+    return getattr(import_module(f"transforms.{_HOME[name]}"), name)

@@ -6,4 +6,12 @@ class InputError(ValueError):
 
     The message is one line: it names the exam or the file, says what is wrong with it, and what to do.
     Programs that end because of one print that line alone and exit with a status other than 0.
+
+    Args:
+        message: the line.
+        code: a short name of the fault, for programs; `pipeline.verify` lists them.
     """
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code

@@ -1,0 +1,87 @@
+"""Heat maps: where in the breast the evidence for malignancy lies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from monai.inferers import Inferer
+from torch import nn
+
+
+def evidence_map(network: Any, image: torch.Tensor, shifts: int = 1, stride: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits, and the exact class activation map for malignant against benign (multi-scale curriculum, Fig. 3).
+
+    One cell of C5 spans `stride` voxels in plane. With `shifts` > 1 the breast is also shown moved by parts of a
+    cell, and the maps, moved back, are averaged: a finer map from the same network.
+
+    Args:
+        network: has `activation_map(image) -> logits, maps`.
+        image: `(B, C, X, Y, Z)`.
+        shifts: positions a in-plane axis; `shifts`² forward passes.
+        stride: voxels a cell in plane.
+
+    Returns:
+        logits `(B, 2)` of the unmoved image and the map `(B, 1, X, Y, Z)`: malignant minus benign evidence, with one
+        shift its mean is the difference of the logits less their bias.
+    """
+    size = image.shape[2:]
+    logits: torch.Tensor | None = None
+    total = torch.zeros((image.shape[0], 1, *size), device=image.device)
+    steps = [round(i * stride / shifts) for i in range(shifts)]
+    for dx in steps:
+        for dy in steps:
+            # (B, C, X, Y, Z) with zeros, which are air, let in at the low end
+            moved = F.pad(image, (0, 0, dy, 0, dx, 0)) if dx or dy else image
+            answer, maps = network.activation_map(moved)
+            logits = answer if logits is None else logits
+            grown = [s + d for s, d in zip(size, (dx, dy, 0), strict=True)]
+            # A cell's centre lies at (index + 1/2)·stride of the padded image, whatever the grid was rounded to.
+            cells = [maps.shape[2] * stride, maps.shape[3] * stride, size[2]]
+            fine = F.interpolate((maps[:, 1:] - maps[:, :1]).float(), size=cells, mode="trilinear")
+            fine = _fit(fine, grown)
+            total += fine[:, :, dx : dx + size[0], dy : dy + size[1]]
+    assert logits is not None
+    return logits.float(), total / len(steps) ** 2
+
+
+def _fit(maps: torch.Tensor, size: list[int]) -> torch.Tensor:
+    """Crop, or extend the last value, to `size` along x and y."""
+    maps = maps[:, :, : size[0], : size[1]]
+    short = [max(size[i] - maps.shape[2 + i], 0) for i in range(2)]
+    return F.pad(maps, (0, 0, 0, short[1], 0, short[0]), mode="replicate") if any(short) else maps
+
+
+def heat(logits: torch.Tensor, evidence: torch.Tensor) -> torch.Tensor:
+    """A map in 0–1 whose peak is the breast's probability of malignancy.
+
+    `p · max(e, 0) / max(e)`, with `e` the evidence `(B, 1, X, Y, Z)` and `p` the softmax of `logits` `(B, 2)`.
+    """
+    positive = evidence.clamp(min=0)
+    peak = positive.amax(dim=(1, 2, 3, 4), keepdim=True).clamp(min=1e-6)
+    return logits.softmax(dim=1)[:, 1].reshape(-1, 1, 1, 1, 1) * positive / peak
+
+
+class ActivationMapInferer(Inferer):
+    """Logits and heat maps of whole breasts in one pass.
+
+    Takes `(B, C, X, Y, Z)`, or exams of several breasts `(B, S, C, X, Y, Z)`. Returns a dictionary of plain tensors
+    (MONAI Label merges it into its data): `logits` `(B[, S], 2)` and `heatmap` `(B[, S], X, Y, Z)`.
+
+    Args:
+        shifts: see `evidence_map`.
+    """
+
+    def __init__(self, shifts: int = 1) -> None:
+        self.shifts = int(shifts)
+
+    def __call__(self, inputs: torch.Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
+        inputs = inputs.as_tensor() if hasattr(inputs, "as_tensor") else inputs
+        lead, single = inputs.shape[:-4], inputs.flatten(0, -5)
+        network.eval()
+        with torch.no_grad():
+            parts = [evidence_map(network, breast[None], self.shifts) for breast in single]
+        logits = torch.cat([logits for logits, _ in parts])
+        maps = torch.cat([heat(logits, evidence)[:, 0] for logits, evidence in parts])
+        return {"logits": logits.reshape(*lead, -1), "heatmap": maps.reshape(*lead, *maps.shape[1:])}

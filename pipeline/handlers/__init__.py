@@ -1,0 +1,8 @@
+"""Handlers for MONAI's engines, one a file."""
+
+from pipeline.handlers.early_stop import EarlyStop
+from pipeline.handlers.image_panel import ImagePanel
+from pipeline.handlers.run_state import RunState
+from pipeline.handlers.write_predictions import WritePredictions
+
+__all__ = ["EarlyStop", "ImagePanel", "RunState", "WritePredictions"]

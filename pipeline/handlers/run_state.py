@@ -1,0 +1,136 @@
+"""Keep a run's state, so that it ends the same whether or not it was interrupted."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from ignite.engine import Engine, Events
+from torch import nn
+
+from pipeline.errors import InputError
+
+logger = logging.getLogger(__name__)
+STATE = "resume.pt"
+
+
+class RunState:
+    """Saves the best model and, after every epoch, all that a continuation needs; restores it at the start.
+
+    Put it last in `train#handlers`, after the handler that validates. Files are written under a temporary name
+    and renamed. The best model is a bare state dict, which `monai.bundle.load` and MONAI Label read. A SIGTERM
+    ends the process with status 143; the last finished epoch is on disk by then.
+
+    Args:
+        network: the module whose state dict is saved (not its DistributedDataParallel wrapper).
+        optimizer: its optimiser.
+        output_dir: where `resume.pt` lies.
+        ckpt_dir: where the best model goes.
+        evaluator: its key metric decides which epoch is best; without one, the last is.
+        filename: name of the best model.
+        resume: go on from `resume.pt` where there is one.
+    """
+
+    def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, output_dir: Path | str,
+                 ckpt_dir: Path | str, evaluator: Engine | None = None, filename: str = "model.pt",
+                 resume: bool = True) -> None:
+        self.network = network
+        self.optimizer = optimizer
+        self.evaluator = evaluator
+        self.state_path = Path(output_dir) / STATE
+        self.best_path = Path(ckpt_dir) / filename
+        self.resume = resume
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.restore)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
+
+    def restore(self, engine: Engine) -> None:
+        """Take up the state of the last finished epoch."""
+        _catch_sigterm(self.state_path)
+        if not (self.resume and self.state_path.is_file()):
+            return
+        try:
+            state = torch.load(self.state_path, map_location="cpu", weights_only=True)
+            self.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, KeyError, EOFError, ValueError) as error:
+            raise InputError(f"{self.state_path.name}: does not fit this run ({str(error).splitlines()[0][:100]}); "
+                             "choose another --output_dir, or start afresh with --resume false") from None
+        engine.state.epoch, engine.state.iteration = state["epoch"], state["iteration"]
+        if self.evaluator is not None:
+            self.evaluator.state.best_metric = state["best_metric"]
+            self.evaluator.state.best_metric_epoch = state["best_epoch"]
+        _set_random(state["random"])
+        done = engine.state.epoch >= (engine.state.max_epochs or 0)
+        print(f"{'already finished' if done else 'resumed'}: epoch {engine.state.epoch} of {engine.state.max_epochs} "
+              f"is on disk", flush=True)
+
+    def save(self, engine: Engine) -> None:
+        """Write the best model where this epoch is it, then the state."""
+        if dist.is_available() and dist.is_initialized() and dist.get_rank() > 0:
+            return
+        best = self.evaluator.state.best_metric_epoch if self.evaluator is not None else engine.state.epoch
+        if best == engine.state.epoch:
+            _write(self.best_path, self.network.state_dict())
+        _write(self.state_path, {
+            "epoch": engine.state.epoch,
+            "iteration": engine.state.iteration,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best_metric": float(self.evaluator.state.best_metric) if self.evaluator is not None else 0.0,
+            "best_epoch": int(best),
+            "random": _get_random(),
+        })
+
+
+def _write(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        torch.save(content, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _get_random() -> dict[str, Any]:
+    """The global random states, as types that `torch.load(weights_only=True)` reads."""
+    kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002  what libraries around us draw from
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), int(position), int(has_gauss),
+                  float(gauss)],
+        "python": random.getstate(),
+    }
+
+
+def _set_random(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["torch"])
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+    kind, keys, position, has_gauss, gauss = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
+    version, internal, gauss_next = state["python"]
+    random.setstate((version, tuple(internal), gauss_next))
+
+
+def _catch_sigterm(state_path: Path) -> None:
+    def stop(signum: int, frame: Any) -> None:
+        kept = "the last finished epoch is on disk" if state_path.is_file() else "no epoch was finished yet"
+        print(f"terminated: {kept}; the same command goes on from there", file=sys.stderr, flush=True)
+        raise SystemExit(143)
+
+    try:
+        signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread, as under a server: the host's own handling stays
+        logger.debug("SIGTERM is left to the host")

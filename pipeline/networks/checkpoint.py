@@ -1,0 +1,50 @@
+"""Loading weights: all or nothing, and an error that names the first difference."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from pipeline.errors import InputError
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def load_weights(network: Network, checkpoint: Path | str, part: str = "", missing: str = "train it first") -> Network:
+    """Load a state dict, or the part of it under one name, into a network.
+
+    Args:
+        network: changed in place.
+        checkpoint: file of a state dict.
+        part: the submodule to load, e.g. `backbone`; everything else keeps its values. Empty: the whole network.
+        missing: what to do where there is no such file, for the error.
+
+    Returns:
+        the network.
+
+    Raises:
+        InputError: no such file, a damaged one, or the checkpoint of another network.
+    """
+    path = Path(checkpoint)
+    if not path.is_file():
+        raise InputError(f"{path.parent.name}/{path.name}: no such checkpoint; {missing}")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError):
+        raise InputError(f"{path.name}: damaged, or no checkpoint of tensors; copy it again or train again") from None
+    state = state.get("network", state.get("model", state)) if isinstance(state, dict) else {}
+    prefix = f"{part}." if part else ""
+    state = {name: tensor for name, tensor in state.items() if name.startswith(prefix)}
+    own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(prefix)}
+    for name in [*own, *(name for name in state if name not in own)]:
+        here = tuple(own[name].shape) if name in own else "absent"
+        there = tuple(state[name].shape) if name in state else "absent"
+        if here != there:
+            raise InputError(f"{path.name}: checkpoint of another network: {name} is {there}, expected {here}; "
+                             "use the settings (channels) it was trained with")
+    network.load_state_dict(state, strict=not part)
+    return network

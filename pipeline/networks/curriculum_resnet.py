@@ -1,0 +1,104 @@
+"""The 3D ResNet18 of the multi-scale curriculum paper (§3.1, Fig. 1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+WIDTHS = (18, 18, 36, 72, 144)  # C1 … C5
+
+
+class ResidualBlock(nn.Module):
+    """conv3 – norm – LReLU – conv3 – norm, plus the shortcut, then LReLU.
+
+    Args:
+        inputs: channels in.
+        outputs: channels out.
+        stride: stride of the first convolution, on all axes.
+        project: a 1×1×1 convolution and norm on the shortcut.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, project: bool = False) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv3d(inputs, outputs, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv3d(outputs, outputs, 3, 1, 1, bias=False)
+        self.norm = nn.InstanceNorm3d(outputs)
+        self.activation = nn.LeakyReLU(0.01, inplace=True)
+        self.shortcut: nn.Module = nn.Identity()
+        if project:
+            self.shortcut = nn.Sequential(
+                nn.Conv3d(inputs, outputs, 1, stride, bias=False), nn.InstanceNorm3d(outputs)
+            )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.activation(self.norm(self.conv1(x)))
+        y = self.norm(self.conv2(y))
+        return self.activation(y + self.shortcut(x))
+
+
+class CurriculumResNet(nn.Module):
+    """Classifies a lesion patch (stage 1) or a whole breast (stage 2).
+
+    The network takes public tensors `(B, C, X, Y, Z)`, slices last, and works slices first inside: give it views
+    of memory in the order `(B, C, Z, Y, X)`, as the prepared arrays lie, and nothing is copied. Instance norm
+    is not affine and convolutions carry no bias. Both average pools of the paper compose to one global mean,
+    whatever the input size, so a stage-1 state dict fits stage 2. 2,658,170 parameters with 6 channels, 2 classes.
+
+    Args:
+        in_channels: contrasts.
+        num_classes: classes.
+    """
+
+    def __init__(self, in_channels: int = 6, num_classes: int = 2) -> None:
+        super().__init__()
+        c1, c2, c3, c4, c5 = WIDTHS
+        halve = {"kernel_size": 3, "stride": (1, 2, 2), "padding": 1}  # in plane, slices kept
+        self.backbone = nn.Sequential(  # shapes for one 256×256×32 breast, as (C, Z, Y, X)
+            nn.Conv3d(in_channels, c1, 7, (1, 2, 2), 3, bias=False),  # C1: 18×32×128×128
+            nn.InstanceNorm3d(c1),
+            nn.LeakyReLU(0.01, inplace=True),
+            nn.MaxPool3d(**halve),
+            ResidualBlock(c1, c2, project=True),  # C2: 18×32×64×64
+            ResidualBlock(c2, c2),
+            nn.MaxPool3d(**halve),
+            ResidualBlock(c2, c3, project=True),  # C3: 36×32×32×32
+            ResidualBlock(c3, c3),
+            ResidualBlock(c3, c4, stride=2, project=True),  # C4: 72×16×16×16
+            ResidualBlock(c4, c4),
+            ResidualBlock(c4, c5, stride=2, project=True),  # C5: 144×8×8×8
+            ResidualBlock(c5, c5),
+        )
+        self.classifier = nn.Conv3d(c5, num_classes, 1)
+        self.reset(self)
+        self.to(memory_format=torch.channels_last_3d)
+
+    @staticmethod
+    def reset(module: nn.Module) -> None:
+        """Initialise as the paper's authors do: Kaiming uniform over the fan-out, gain √2; biases 0."""
+        for layer in module.modules():
+            if isinstance(layer, nn.Conv3d):
+                nn.init.kaiming_uniform_(layer.weight, a=0.0, mode="fan_out", nonlinearity="relu")
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+
+    def features(self, image: torch.Tensor) -> torch.Tensor:
+        """C5: `(B, C, X, Y, Z)` to `(B, 144, Z/4, Y/32, X/32)`, slices first."""
+        x = image.permute(0, 1, 4, 3, 2).contiguous(memory_format=torch.channels_last_3d)
+        return self.backbone(x)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Logits `(B, num_classes)` of `(B, C, X, Y, Z)`."""
+        pooled = self.features(image).mean(dim=(2, 3, 4), keepdim=True)
+        return self.classifier(pooled).flatten(1)
+
+    @torch.jit.export
+    def activation_map(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits and their class activation maps (paper, Fig. 3).
+
+        The head is linear in the mean of C5, so the map is exact: its mean over the grid is the logit.
+
+        Returns:
+            logits `(B, num_classes)` and maps `(B, num_classes, X/32, Y/32, Z/4)` on C5's grid.
+        """
+        maps = self.classifier(self.features(image))
+        return maps.mean(dim=(2, 3, 4)), maps.permute(0, 1, 4, 3, 2)

@@ -1,0 +1,1 @@
+"""Synthetic cohorts: exams with a known truth, to try, test and benchmark everything without patients."""

@@ -1,0 +1,138 @@
+"""Writing a synthetic cohort of any modality: in parallel, resumable, the same bytes for the same seed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from isal import igzip
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from pipeline.errors import InputError
+
+MARKER = "phantom.json"
+
+
+def counts(shares: Mapping[str, float], total: int) -> dict[str, int]:
+    """Whole numbers that add up to `total`, as near to the shares as possible (largest remainders)."""
+    exact = {name: share * total for name, share in shares.items()}
+    whole = {name: int(value + 1e-9) for name, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda name: whole[name] - exact[name])
+    for name in by_remainder[: total - sum(whole.values())]:
+        whole[name] += 1
+    return whole
+
+
+def spread(shares: Mapping[str, float], total: int, rng: np.random.Generator) -> list[str]:
+    """`total` names in random order, each as often as its share says."""
+    names = [name for name, number in counts(shares, total).items() for _ in range(number)]
+    return [names[i] for i in rng.permutation(total)]
+
+
+def claim(output: Path, parameters: Mapping[str, Any]) -> None:
+    """Mark a folder as one cohort's, or see that it already is.
+
+    Args:
+        output: the cohort's folder; made where it is missing.
+        parameters: what decides every byte of the cohort, as JSON can hold it.
+
+    Raises:
+        InputError: the folder holds another cohort or something else, or cannot be made.
+    """
+    wanted = json.loads(json.dumps(parameters))
+    marker = output / MARKER
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        if marker.exists():
+            found = json.loads(marker.read_text())
+            other = [f"{k} {found.get(k)!r}, not {v!r}" for k, v in wanted.items() if found.get(k) != v]
+            if other:
+                difference = "; ".join(other)
+                raise InputError(f"{output} holds another cohort ({difference}); choose another --output")
+        elif any(output.iterdir()):
+            raise InputError(f"{output} is not empty and holds no synthetic cohort; choose another --output")
+        else:
+            write_text(marker, json.dumps(wanted, indent=1) + "\n")
+    except InputError:
+        raise
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{output}: cannot be used ({error}); choose another --output") from None
+
+
+def make_all(output: Path, names: Sequence[str], make: Callable[[int], Mapping[str, bytes]],
+             workers: int | None = None, progress: bool = True) -> None:
+    """Make the exams that are not there yet.
+
+    An exam is written into a folder with a temporary name that is renamed at the end: a folder `exams/NAME`
+    is whole, and a command that was stopped goes on with the next one.
+
+    Args:
+        output: the cohort's folder.
+        names: the exams' names.
+        make: from an exam's number to its files, name -> content; it is sent to other processes.
+        workers: number of processes; None for one a core.
+        progress: show a bar.
+    """
+    folder = output / "exams"
+    folder.mkdir(exist_ok=True)
+    todo = [i for i, name in enumerate(names) if not (folder / name).is_dir()]
+    jobs = min(workers or os.cpu_count() or 1, max(len(todo), 1))
+    done = Parallel(n_jobs=jobs, return_as="generator_unordered")(
+        delayed(_make_one)(folder, names[i], make, i) for i in todo
+    )
+    for _ in tqdm(done, total=len(names), initial=len(names) - len(todo), unit="exam", disable=not progress):
+        pass
+
+
+def _make_one(folder: Path, name: str, make: Callable[[int], Mapping[str, bytes]], index: int) -> None:
+    for left_over in folder.glob(f".{name}.*"):
+        shutil.rmtree(left_over, ignore_errors=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder, prefix=f".{name}."))
+    try:
+        for file, content in make(index).items():
+            (temporary / file).write_bytes(content)
+        temporary.chmod(0o755)
+        temporary.rename(folder / name)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def nifti_bytes(array: np.ndarray, affine: np.ndarray) -> bytes:
+    """A `.nii.gz` file's content; no time stamp and no name in it, so that equal images are equal files.
+
+    Args:
+        array: (i, j, k), int16 or uint8.
+        affine: voxel index to RAS mm, 4 × 4.
+    """
+    image = nib.Nifti1Image(array, affine, dtype=array.dtype)
+    image.set_qform(affine, code=1)
+    image.set_sform(affine, code=1)
+    image.header.set_xyzt_units("mm", "sec")
+    return igzip.compress(image.to_bytes(), compresslevel=1, mtime=0)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write under a temporary name, then rename."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write a table with a header."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())

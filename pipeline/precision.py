@@ -1,0 +1,119 @@
+"""Mixed precision as a switch: bfloat16 on GPUs, and on CPUs only where it is proved on the spot.
+
+On CPUs with AMX, oneDNN's bfloat16 3D convolutions return wrong gradients at some shapes, at times finite ones of
+1e26. MONAI's `amp` does nothing on a CPU. So a CPU run that asks for bfloat16 first trains a copy for a few steps in
+both precisions, on the run's own batches: gradients must stay finite and of the same size, and the loss curves
+must agree. While it trains, `WatchGradients` stops a run whose gradients explode.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from ignite.engine import Engine, Events
+from torch import nn
+
+from pipeline.errors import InputError
+
+PRECISIONS = ("fp32", "bf16")
+
+
+def place(network: nn.Module, device: torch.device | str, precision: str = "fp32",
+          batches: Iterable[dict[str, Any]] | None = None, lr: float = 1e-4) -> nn.Module:
+    """Move a network to its device and, for `bf16`, run its forward pass under autocast.
+
+    Parameters, their names and the optimiser stay float32; the output is float32.
+
+    Args:
+        network: changed in place.
+        device: where it runs.
+        precision: `fp32` or `bf16`.
+        batches: training batches for the proof on a CPU.
+        lr: the run's learning rate, for the same proof.
+
+    Raises:
+        InputError: bfloat16 disagrees with float32 on this processor at these shapes.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(f"precision is {precision!r}; use one of {', '.join(PRECISIONS)}")
+    device = torch.device(device)
+    network = network.to(device)
+    if precision == "fp32":
+        return network
+    if device.type == "cpu" and batches is not None:
+        _prove(network, batches, lr)
+    return _autocast(network, device.type)
+
+
+def _autocast(network: nn.Module, kind: str) -> nn.Module:
+    plain = network.forward
+
+    def forward(*args: Any, **kwargs: Any) -> torch.Tensor:
+        with torch.autocast(kind, torch.bfloat16):
+            result = plain(*args, **kwargs)
+        return result.float()
+
+    network.forward = forward  # type: ignore[method-assign]
+    return network
+
+
+def _prove(network: nn.Module, batches: Iterable[dict[str, Any]], lr: float, steps: int = 6) -> None:
+    """Train copies of the network in both precisions on the same batches and compare."""
+    data = [(b["image"], torch.as_tensor(b["label"])) for b in itertools.islice(batches, steps)]
+    curves = []
+    for bf16 in (False, True):
+        model = copy.deepcopy(network)
+        if bf16:
+            model = _autocast(model, "cpu")
+        optimizer = torch.optim.Adam(model.parameters(), lr)
+        curve = []
+        for image, label in data:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(image), label)
+            loss.backward()
+            curve.append((loss.item(), gradient_norm(model)))
+            optimizer.step()
+        curves.append(torch.tensor(curve, dtype=torch.float64))
+    exact, fast = curves
+    ratio = fast[:, 1] / exact[:, 1]
+    gap = (fast[:, 0] - exact[:, 0]).abs().mean() / exact[:, 0].abs().mean()
+    if not (torch.isfinite(fast).all() and ratio.min() > 0.5 and ratio.max() < 2.0 and gap < 0.1):
+        raise InputError(f"bf16 disagrees with fp32 on this processor at {tuple(data[0][0].shape)}: gradient norms "
+                         f"by a factor of {ratio.min():.2g} to {ratio.max():.2g}, losses by {gap:.0%}; use --precision fp32")
+
+
+def gradient_norm(network: nn.Module) -> float:
+    """Euclidean norm of all gradients."""
+    norms = [p.grad.norm() for p in network.parameters() if p.grad is not None]
+    return float(torch.stack(norms).norm()) if norms else 0.0
+
+
+class WatchGradients:
+    """Stops a run whose gradients are not finite or suddenly many times larger than they have been.
+
+    Args:
+        network: whose gradients are watched.
+        factor: how many times the running mean is too much.
+        disabled: True in full precision, where ignite's TerminateOnNan is enough.
+    """
+
+    def __init__(self, network: nn.Module, factor: float = 1e4, disabled: bool = False) -> None:
+        self.network, self.factor, self.disabled = network, factor, disabled
+        self.mean: float | None = None
+
+    def attach(self, engine: Engine) -> None:
+        if not self.disabled:
+            engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        norm = gradient_norm(self.network)
+        limit = float("inf") if self.mean is None else self.factor * max(self.mean, 1e-6)
+        if not norm <= limit or norm == float("inf"):
+            raise InputError(f"gradients exploded in step {engine.state.iteration} (norm {norm:.3g}); "
+                             "use --precision fp32, or a lower learning rate")
+        self.mean = norm if self.mean is None else 0.9 * self.mean + 0.1 * norm

@@ -1,0 +1,171 @@
+"""Prepared exams as training sees them: lists of cases, a dataset that can be resumed, a sampler, a collate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from monai.data import Dataset
+from torch.utils.data import DistributedSampler, default_collate
+
+from pipeline.datalist import SPLITS
+from pipeline.errors import InputError
+
+SCHEMA = "breast-bundles/prepared/1"
+LIST = "prepared.json"
+
+
+def load(folder: Path | str) -> dict[str, Any]:
+    """The content of a prepared dataset's list.
+
+    Raises:
+        InputError: no prepared dataset in the folder.
+    """
+    path = Path(folder) / LIST
+    try:
+        content = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{Path(folder).name}: holds no {LIST}; run prepare.yaml first and give its output as "
+                         "dataset_dir") from None
+    except json.JSONDecodeError:
+        raise InputError(f"{path.name}: damaged; run prepare.yaml again, exams that are ready are kept") from None
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise InputError(f"{path.name}: not a prepared dataset ({SCHEMA}); run prepare.yaml again")
+    return content
+
+
+def breasts(folder: Path | str, fold: int, *splits: str) -> list[dict[str, Any]]:
+    """One case a breast with a known label.
+
+    Args:
+        folder: what `prepare.yaml` wrote.
+        fold: which fold.
+        splits: of `train`, `validation`, `test`.
+
+    Returns:
+        dictionaries with `image` (path), `label` (1 = malignant), `exam_id`, `patient_id`, `side`, `split`,
+        `lesions` (voxel x, y, z and malignant), `affine`, `groups`, `readers`.
+
+    Raises:
+        InputError: no such fold, or no case in it.
+    """
+    return [
+        {**case, "label": int(case["malignant"])}
+        for case in _cases(folder, fold, splits) if case["malignant"] is not None
+    ]
+
+
+def lesions(folder: Path | str, fold: int, *splits: str) -> list[dict[str, Any]]:
+    """One case a marked lesion with a known label, for `LoadLesionPatchd`.
+
+    Args, Raises: as `breasts`.
+
+    Returns:
+        the breast's dictionary with `center` (voxel x, y, z) and `label` of the lesion.
+    """
+    found = [
+        {**case, "center": [x, y, z], "label": int(malignant)}
+        for case in _cases(folder, fold, splits) for x, y, z, malignant in case["lesions"]
+    ]
+    if not found:
+        raise InputError(f"fold {fold} has no marked lesion in {' or '.join(splits)}; stage 1 needs lesion centres: "
+                         "give lesions.csv to the converter, or train with naive.yaml")
+    return found
+
+
+def _cases(folder: Path | str, fold: int, splits: Sequence[str]) -> list[dict[str, Any]]:
+    content = load(folder)
+    count = content["folds"].get("count", 0)
+    if not 0 <= fold < count:
+        raise InputError(f"fold {fold} does not exist; this dataset has folds 0 to {count - 1}")
+    if not splits or not set(splits) <= set(SPLITS):
+        raise InputError(f"splits {splits} must be some of {', '.join(SPLITS)}")
+    cases = []
+    for breast in content["breasts"]:
+        split = "test" if breast["fold"] == fold else (
+            "validation" if fold in breast["validation_folds"] else "train")
+        if split in splits:
+            cases.append({**breast, "image": str(Path(folder) / breast["image"]), "split": split})
+    labels = {case["malignant"] for case in cases} - {None}
+    if not labels:
+        raise InputError(f"fold {fold} has no labelled breast in {' or '.join(splits)}; check the datalist's labels")
+    return cases
+
+
+class SeededDataset(Dataset):
+    """A dataset whose random transforms follow the draw, not the process.
+
+    `BalancedSampler` gives each draw its own seed. What a case looks like in an epoch then depends neither on the
+    number of workers nor on what was drawn before, so that a resumed run sees exactly what an uninterrupted one
+    would have seen.
+    """
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, tuple):
+            index, seed = index
+            if hasattr(self.transform, "set_random_state"):
+                self.transform.set_random_state(seed=seed)
+        return super().__getitem__(index)
+
+
+class BalancedSampler(DistributedSampler):
+    """Draws all classes equally often, on one process or shared between several.
+
+    An epoch walks through each class in random order, smaller classes again and again, until `length` cases are
+    drawn. All processes make the same plan and take every n-th case of it, so that what one GPU would see in a
+    step, several see together. MONAI's engines call `set_epoch`; the plan depends on `seed` and epoch alone.
+
+    Args:
+        cases: dictionaries with `label`.
+        seed: of the plan and of every draw's transforms.
+        length: cases an epoch over all processes; default: as many as there are.
+        num_replicas: processes; default: as torch.distributed says, or 1.
+        rank: this process.
+
+    Raises:
+        InputError: only one class to draw from.
+    """
+
+    def __init__(self, cases: Sequence[dict[str, Any]], seed: int = 0, length: int | None = None,
+                 num_replicas: int | None = None, rank: int | None = None) -> None:
+        distributed = dist.is_available() and dist.is_initialized()
+        replicas = num_replicas or (dist.get_world_size() if distributed else 1)
+        super().__init__(cases, replicas, (dist.get_rank() if distributed else 0) if rank is None else rank,
+                         seed=seed)
+        labels = np.asarray([int(case["label"]) for case in cases])
+        self.members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        if len(self.members) < 2:
+            raise InputError(f"all {len(cases)} training cases have the label {labels[0]}; both classes are needed: "
+                             "check the datalist's labels")
+        self.length = int(length or len(cases))
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        random = np.random.default_rng([self.seed, self.epoch])
+        each = -(-self.length // len(self.members))
+        rounds = [np.concatenate([random.permutation(m) for _ in range(-(-each // len(m)))])[:each]
+                  for m in self.members]
+        plan = random.permuted(np.stack(rounds, axis=1), axis=1).reshape(-1)[: self.length]
+        seeds = random.integers(2**31, size=self.length)
+        mine = slice(self.rank, len(self) * self.num_replicas, self.num_replicas)
+        yield from zip(plan[mine].tolist(), seeds[mine].tolist(), strict=True)
+
+    def __len__(self) -> int:
+        return self.length // self.num_replicas
+
+
+def collate(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Batch cases: images stacked without leaving the stored memory order, other values as torch does.
+
+    Returns:
+        `image` `(B, C, X, Y, Z)` as a view of memory `(B, C, Z, Y, X)`, `label` `(B,)` int64, and the rest as
+        lists.
+    """
+    images = torch.stack([case["image"].permute(0, 3, 2, 1) for case in cases]).permute(0, 1, 4, 3, 2)
+    labels = default_collate([case["label"] for case in cases])
+    rest = {key: [case[key] for case in cases] for key in cases[0] if key not in ("image", "label")}
+    return {"image": images, "label": labels, **rest}

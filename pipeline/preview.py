@@ -1,0 +1,45 @@
+"""One picture of an answered exam."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+
+def save_preview(breasts: torch.Tensor, heat: torch.Tensor, result: Mapping[str, Any], path: Path) -> None:
+    """Draw each breast twice in the slice of its hottest voxel: the enhancement, and the heat map over it.
+
+    Args:
+        breasts: `(S, C, X, Y, Z)`; channels 0 and 1 are shown as their difference where there are several.
+        heat: `(S, X, Y, Z)`, 0–1.
+        result: with `probabilities` by side.
+        path: the PNG.
+    """
+    sides = list(result["probabilities"])
+    figure = Figure(figsize=(2.6 * 2 * len(sides), 3.1), facecolor="black", layout="constrained")
+    axes = figure.subplots(1, 2 * len(sides), squeeze=False)[0]
+    order = sorted(range(len(sides)), key=lambda s: sides[s] != "R")  # as radiologists look: right breast on the left
+    for column, s in enumerate(order):
+        voxels = breasts[s].float().cpu().numpy()
+        shown = voxels[1] - voxels[0] if len(voxels) > 1 else voxels[0]
+        z = int(np.unravel_index(int(heat[s].argmax()), heat[s].shape)[2])
+        top = max(float(np.percentile(shown, 99.8)), 1e-6)
+        mirror = -1 if sides[s] == "R" else 1  # x runs from the midline outwards; the midline belongs in the middle
+        plane = np.clip(shown[:, :, z] / top, 0, 1).T[::-1, ::mirror]
+        warm = heat[s, :, :, z].float().cpu().numpy().T[::-1, ::mirror]
+        for k, axis in enumerate(axes[2 * column : 2 * column + 2]):
+            axis.imshow(plane, cmap="gray", vmin=0, vmax=1)
+            if k:
+                axis.imshow(warm, cmap="inferno", vmin=0, vmax=1, alpha=0.6 * np.clip(warm * 2, 0, 1))
+            axis.set_axis_off()
+        axes[2 * column].set_title(f"{sides[s]}: p(malignant) = {result['probabilities'][sides[s]]:.2f}",
+                                   color="white", fontsize=10)
+        axes[2 * column + 1].set_title(f"heat map, slice {z}", color="white", fontsize=10)
+    temporary = path.with_name(f".{path.name}")
+    figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})
+    temporary.replace(path)

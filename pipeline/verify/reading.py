@@ -1,0 +1,70 @@
+"""What verification keeps of an image: a few facts, so that a cohort larger than memory can be checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from isal import isal_zlib
+
+from pipeline.errors import InputError
+from transforms.load import read_header, read_image
+
+_CODES = {"missing", "empty", "truncated", "corrupt", "unreadable"}  # of `transforms.load`
+
+
+@dataclass
+class Facts:
+    """What is known of one file.
+
+    Attributes:
+        fault: code of the issue that stopped reading it, else empty.
+        detail: what `fault`'s reason adds.
+        shape: voxels along `(X, Y, Z)` or `(X, Y, Z, T)`.
+        affine: `(4, 4)`, voxel index to RAS millimetres.
+        non_finite: number of voxels that are NaN or infinite.
+        constant: the value of every voxel, where all have one.
+        checksum: two check sums of the voxels; None where only the header was read.
+    """
+
+    fault: str = ""
+    detail: str = ""
+    shape: tuple[int, ...] = ()
+    affine: np.ndarray = field(default_factory=lambda: np.eye(4))
+    non_finite: int = 0
+    constant: float | None = None
+    checksum: tuple[int, int] | None = None
+
+
+def read_facts(path: Path, quick: bool = False) -> Facts:
+    """Read one file, to its end or (`quick`) its header; whatever goes wrong is a fault, not an exception.
+
+    Args:
+        path: the image.
+        quick: read the header only: finds neither damage behind it nor NaN.
+    """
+    try:
+        if quick:
+            header = read_header(path)
+            return Facts(shape=tuple(header.shape), affine=np.asarray(header.affine, float))
+        image = read_image(path)
+        return _facts(image.array, np.asarray(image.affine, float))
+    except InputError as error:
+        code = getattr(error, "code", "")
+        return Facts(fault=f"{code if code in _CODES else 'unreadable'}_file")
+    except Exception as error:  # a file can be damaged in more ways than its reader knows
+        return Facts(fault="unreadable_file", detail=f" ({type(error).__name__})")
+
+
+def _facts(array: np.ndarray, affine: np.ndarray) -> Facts:
+    facts = Facts(shape=array.shape, affine=affine)
+    # NaN and infinity both show in the extremes, so that a sound image is gone through only twice.
+    low, high = array.min(), array.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        facts.non_finite = int(array.size - np.count_nonzero(np.isfinite(array)))
+    elif low == high:
+        facts.constant = float(low)
+    voxels = np.ascontiguousarray(array.T).data.cast("B")  # `.T` of a Fortran array needs no copy
+    facts.checksum = (isal_zlib.crc32(voxels), isal_zlib.adler32(voxels))
+    return facts

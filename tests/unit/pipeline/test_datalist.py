@@ -1,0 +1,144 @@
+"""The datalist: what is written can be read, and folds keep what the papers ask of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.datalist import (
+    SPLITS,
+    Datalist,
+    Exam,
+    InputError,
+    Lesion,
+    assign_folds,
+    assign_validation,
+    load,
+    save,
+    write_json,
+)
+
+
+def breasts(worst: int) -> dict[str, dict[str, int | None]]:
+    """Breasts of an exam whose worst label is malignant (2), benign (1) or none (0)."""
+    return {"L": {"malignant": 0, "benign": 0},
+            "R": {"malignant": int(worst == 2), "benign": int(worst == 1)}}
+
+
+def cohort(size: int = 100, shared: int = 10) -> list[Exam]:
+    """`size` exams, 30 % malignant and 20 % benign; the last `shared` are second exams of the first patients."""
+    kinds = [2] * 3 + [1] * 2 + [0] * 5
+    owners = [*range(size - shared), *range(shared)]
+    return [Exam(f"E{i}", f"P{owner}", {"pre": f"{i}.nii"}, breasts(kinds[i % 10]))
+            for i, owner in enumerate(owners)]
+
+
+def example(root: Path) -> Datalist:
+    exam = Exam("E1", "P1", {"pre": "E1/pre.nii.gz"}, {"R": {"malignant": 1, "benign": None}},
+                [Lesion("R", (61.25, 40.0, -7.5), 1, "1")], {"reader1": {"R": 5.0}}, {"density": "c"}, 0, [1])
+    return Datalist("demo", "MR", root, [exam], {"count": 2, "seed": 0})
+
+
+def test_saved_list_loads_equal(tmp_path: Path) -> None:
+    save(example(tmp_path / "images"), tmp_path / "list.json")
+    assert load(tmp_path / "list.json") == example(tmp_path / "images")
+
+
+def test_list_and_images_move_together(tmp_path: Path) -> None:
+    save(example(tmp_path / "a" / "images"), tmp_path / "a" / "list.json")
+    (tmp_path / "a").rename(tmp_path / "b")
+    moved = load(tmp_path / "b" / "list.json")
+    assert moved.path(moved.exams[0], "pre") == tmp_path / "b" / "images" / "E1" / "pre.nii.gz"
+    assert str(tmp_path) not in (tmp_path / "b" / "list.json").read_text()
+
+
+@pytest.mark.parametrize(("worst", "expected"), [(2, 2), (1, 1), (0, 0)])
+def test_worst_label(worst: int, expected: int) -> None:
+    assert Exam("E", "P", {}, breasts(worst)).worst_label() == expected
+
+
+def test_unknown_labels_count_as_none() -> None:
+    assert Exam("E", "P", {}, {"L": {"malignant": None}, "R": {}}).worst_label() == 0
+
+
+def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"old": 1})
+    with pytest.raises(ValueError):
+        write_json(path, {"new": float("nan")})
+    assert json.loads(path.read_text()) == {"old": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7])
+def test_folds_64_16_20_grouped_and_stratified(seed: int) -> None:
+    exams = cohort()
+    assert assign_folds(exams, 5, seed) == {"count": 5, "seed": seed}
+    for fold in range(5):
+        parts = {name: [exam for exam in exams if exam.split(fold) == name] for name in SPLITS}
+        # Of 100 exams; whole patients move, so that a part can miss its share by a few exams.
+        for name, share in (("train", 64), ("validation", 16), ("test", 20)):
+            assert abs(len(parts[name]) - share) <= 3, (fold, name)
+            malignant = np.mean([exam.worst_label() == 2 for exam in parts[name]])
+            assert abs(malignant - 0.30) <= 0.08, (fold, name)
+        patients = [{exam.patient_id for exam in part} for part in parts.values()]
+        assert sum(map(len, patients)) == len(set.union(*patients)), "a patient is in two parts"
+
+
+def test_every_exam_is_tested_exactly_once() -> None:
+    exams = cohort()
+    assign_folds(exams)
+    tested = Counter(exam.exam_id for fold in range(5) for exam in exams if exam.split(fold) == "test")
+    assert tested == Counter({exam.exam_id: 1 for exam in exams})
+
+
+def test_no_exam_validates_where_it_is_tested() -> None:
+    exams = cohort()
+    assign_folds(exams)
+    assert not any(exam.fold in exam.validation_folds for exam in exams)
+
+
+def test_folds_are_the_same_for_a_seed_and_differ_between_seeds() -> None:
+    drawn = []
+    for seed in (3, 3, 4):
+        exams = cohort()
+        assign_folds(exams, 5, seed)
+        drawn.append([(exam.fold, exam.validation_folds) for exam in exams])
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_patients_are_stratified_by_their_worst_exam() -> None:
+    # 10 patients with a malignant and a healthy exam each, 10 healthy ones with two: one class a patient.
+    exams = [Exam(f"E{i}", f"P{i // 2}", {}, breasts(2 if i < 20 and i % 2 else 0)) for i in range(40)]
+    assign_folds(exams, 5)
+    for fold in range(5):
+        assert len({exam.patient_id for exam in exams[:20] if exam.fold == fold}) == 2
+
+
+def test_given_test_folds_stay() -> None:
+    exams = cohort(shared=0)
+    for i, exam in enumerate(exams):
+        exam.fold = i % 4
+    assert assign_validation(exams, 4) == {"count": 4, "seed": 0}
+    assert [exam.fold for exam in exams] == [i % 4 for i in range(100)]
+    for fold in range(4):
+        # A quarter is tested; a quarter of the other 75 validates.
+        assert 17 <= sum(exam.split(fold) == "validation" for exam in exams) <= 20
+
+
+@pytest.mark.parametrize(("size", "count"), [(3, 5), (5, 5), (10, 1), (10, 0), (8, 5)])
+def test_too_few_patients_is_an_input_error(size: int, count: int) -> None:
+    with pytest.raises(InputError, match="folds"):
+        assign_folds(cohort(size, 0), count)
+
+
+def test_importing_the_datalist_imports_nothing_slow() -> None:
+    script = "import sys, pipeline.datalist; print([m for m in ('torch', 'sklearn') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"

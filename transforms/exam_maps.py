@@ -1,0 +1,87 @@
+"""From maps on the breasts' grids back to the exam as the user has it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+
+from transforms.grid import Grid
+from transforms.resample import resample
+
+
+def maps_to_exam(maps: torch.Tensor, breast_affines: Sequence[np.ndarray], exam: Grid) -> torch.Tensor:
+    """Put each breast's map where it belongs in the exam.
+
+    Crop, split and mirroring are undone by the affines that were recorded on the way, not step by step.
+
+    Args:
+        maps: `(S, X, Y, Z)`, a map a breast.
+        breast_affines: voxel of each map to RAS mm.
+        exam: the exam's own grid.
+
+    Returns:
+        `(X, Y, Z)` on `exam`; 0 outside the breasts, the larger value where maps meet.
+    """
+    whole = torch.zeros(exam.shape[::-1])
+    for breast, affine in zip(maps, breast_affines, strict=True):
+        grid = Grid(tuple(breast.shape), np.asarray(affine))
+        torch.maximum(whole, resample(breast.float().cpu().numpy(), grid, exam), out=whole)
+    return whole.permute(2, 1, 0)
+
+
+class MalignancyResultd(MapTransform):
+    """Turn an exam's network output into what users and MONAI Label read.
+
+    Reads `logits` `(S, 2)` and `heatmap` `(S, X, Y, Z)` (from the dictionary itself, or from a dictionary under the
+    first key) and the meta of `image_key`; writes
+
+    * `result`: `probability` (the worst breast's malignancy) and `probabilities` by side, plain floats;
+    * the first key: the heat map in the exam's own space, `(1, X, Y, Z)`: float in 0–1, or with
+      `output="labels"` the levels 1 (from 0.50), 2 (0.75) and 3 (0.90) of the map as uint8. The map's peak equals
+      the breast's probability of malignancy, so that a breast without suspicion stays cold;
+    * `heatmap_breasts`: the maps on the breasts' grids; `result_extension`: `.nii.gz`.
+
+    Args:
+        keys: where the map is put, e.g. `pred`.
+        image_key: the breasts as `transforms.LoadBreastsd` gives them.
+        output: `float` or `labels`; a key `heatmap_output` of the dictionary overrides it.
+    """
+
+    def __init__(self, keys: KeysCollection, image_key: str = "image", output: str = "float",
+                 allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.image_key = image_key
+        self.output = output
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        result = dict(data)
+        key = self.keys[0]
+        answer = result if "heatmap" in result else result[key]
+        meta = result[self.image_key].meta
+        scores = torch.as_tensor(answer["logits"]).float().softmax(dim=-1)[:, 1].tolist()
+        by_side = {side: round(score, 6) for side, score in zip(meta["sides"], scores, strict=True)}
+        exam = Grid(tuple(int(n) for n in meta["spatial_shape"]), np.asarray(meta["original_affine"]))
+        heat = maps_to_exam(torch.as_tensor(answer["heatmap"]), meta["breast_affines"], exam)
+        levels = (0.5, 0.75, 0.9)
+        output = result.get("heatmap_output", self.output)
+        output = output[0] if isinstance(output, (list, tuple)) else output  # MONAI Label sends its choices along
+        if output == "labels":
+            heat = sum((heat >= level).to(torch.uint8) for level in levels)  # type: ignore[assignment]
+        result["result"] = {
+            "type": "malignancy",
+            "probability": max(by_side.values()),
+            "probabilities": by_side,
+            "heatmap": {"output": output, "levels": list(levels), "max": round(float(heat.max()), 6)},
+        }
+        kept = {name: meta[name] for name in ("affine", "original_affine", "spatial_shape", "space", "filename_or_obj")
+                if name in meta}
+        result[key] = MetaTensor(heat[None].contiguous(), meta=kept)
+        result["heatmap_breasts"] = torch.as_tensor(answer["heatmap"])
+        result["result_extension"] = ".nii.gz"
+        return result

@@ -1,0 +1,76 @@
+"""Voxel grids: where an array's voxels lie in the patient, and the steps from one grid to another.
+
+No voxel is touched here. A chain of steps (reorient, resize, crop, flip) is one `Grid` in the end, and
+`transforms.resample` fills it from the source in a single interpolation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import nibabel as nib
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid of voxels.
+
+    Attributes:
+        shape: number of voxels along `(x, y, z)`.
+        affine: `(4, 4)`, voxel index `(x, y, z, 1)` to RAS millimetres.
+    """
+
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+
+    @property
+    def spacing(self) -> np.ndarray:
+        """Distance between voxels along `(x, y, z)`, in millimetres."""
+        return np.linalg.norm(self.affine[:3, :3], axis=0)
+
+    def to_world(self, index: np.ndarray) -> np.ndarray:
+        """Voxel indices `(..., 3)` to RAS millimetres `(..., 3)`."""
+        return np.asarray(index, float) @ self.affine[:3, :3].T + self.affine[:3, 3]
+
+    def to_index(self, world: np.ndarray) -> np.ndarray:
+        """RAS millimetres `(..., 3)` to (fractional) voxel indices `(..., 3)`."""
+        return (np.asarray(world, float) - self.affine[:3, 3]) @ np.linalg.inv(self.affine[:3, :3]).T
+
+    def contains(self, world: np.ndarray) -> bool:
+        """Whether a point in RAS millimetres lies in one of the grid's voxels."""
+        index = self.to_index(world)
+        return bool(np.all(index >= -0.5) and np.all(index < np.asarray(self.shape) - 0.5))
+
+    def canonical(self) -> Grid:
+        """The same voxels with axes permuted and flipped to be nearest to R, A, S."""
+        orientation = nib.io_orientation(self.affine)
+        step = nib.orientations.inv_ornt_aff(orientation, self.shape)
+        shape = tuple(int(self.shape[int(np.flatnonzero(orientation[:, 0] == i)[0])]) for i in range(3))
+        return Grid(shape, self.affine @ step)
+
+    def resized(self, shape: tuple[int, int, int]) -> Grid:
+        """The same field of view (to the voxels' outer edges) in another number of voxels."""
+        zoom = np.asarray(self.shape, float) / np.asarray(shape)
+        step = np.diag([*zoom, 1.0])
+        step[:3, 3] = zoom / 2 - 0.5
+        return Grid(tuple(int(n) for n in shape), self.affine @ step)
+
+    def cropped(self, start: tuple[int, int, int], shape: tuple[int, int, int]) -> Grid:
+        """A box of the grid; it may reach beyond the grid's border."""
+        step = np.eye(4)
+        step[:3, 3] = start
+        return Grid(tuple(int(n) for n in shape), self.affine @ step)
+
+    def flipped(self, axis: int) -> Grid:
+        """The same voxels, counted from the other end along one axis."""
+        step = np.eye(4)
+        step[axis, axis], step[axis, 3] = -1.0, self.shape[axis] - 1.0
+        return Grid(self.shape, self.affine @ step)
+
+    def matches(self, other: Grid, tolerance_mm: float = 0.05) -> bool:
+        """Whether two grids have the same shape and all corners within `tolerance_mm` of each other."""
+        if self.shape != other.shape:
+            return False
+        corners = np.stack(np.meshgrid(*[(0, n - 1) for n in self.shape], indexing="ij"), -1).reshape(-1, 3)
+        return bool(np.abs(self.to_world(corners) - other.to_world(corners)).max() <= tolerance_mm)

@@ -1,0 +1,184 @@
+"""An exam on disk to the arrays that the network sees, in one pass over its files.
+
+`LoadBreasts` is the whole preparation. It is used by `prepare.yaml` to write training arrays and by
+`inference.yaml` on an exam as a user has it, so that the two cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, Transform
+
+from transforms.breasts import SIDES, Layout, breast_grids
+from transforms.errors import InputError
+from transforms.grid import Grid
+from transforms.intensity import tissue_scale
+from transforms.load import Image, is_image, read_image
+from transforms.resample import resample
+
+T2 = ("t2",)  # contrasts that are not phases of the dynamic series: own grid, own scale
+
+
+class LoadBreasts(Transform):
+    """Load an exam's contrasts and give its breasts on one grid each.
+
+    Every file is read once. The phases must share one grid; T2 may have its own and is interpolated straight onto
+    the breasts' grids. Intensities are divided by one number for all phases, the mean tissue intensity of the
+    first, so that enhancement ratios stay as measured and air stays 0 (what padding and rotation fill in); T2 is
+    divided by its own. The paper does not say how it normalises; its first layer's instance norm removes offsets.
+
+    Args:
+        channels: contrasts in the network's order, e.g. `[pre, post1, post2, post3, post4, t2]`.
+        matrix: voxels `(x, y, z)` of the whole exam after resampling; paper: 512×512×32 (§2).
+        rows: antero-posterior rows kept; paper: 256 (§2).
+        field_of_view: `bilateral` or `single`, see `transforms.breasts.Layout`.
+        sides: breasts that the exam has.
+    """
+
+    def __init__(self, channels: Sequence[str], matrix: Sequence[int] = (512, 512, 32), rows: int = 256,
+                 field_of_view: str = "bilateral", sides: Sequence[str] = SIDES) -> None:
+        if not channels or len(set(channels)) != len(channels):
+            raise InputError(f"channels {list(channels)} must name each contrast once")
+        if len(matrix) != 3 or min(*matrix, rows) < 1 or matrix[0] % 2:
+            raise InputError(f"matrix {list(matrix)} and rows {rows} must be positive, matrix[0] even")
+        self.channels = tuple(channels)
+        self.layout = Layout(tuple(int(n) for n in matrix), int(rows), field_of_view)
+        self.sides = tuple(sides)
+
+    def __call__(self, exam: Any, sides: Sequence[str] | None = None) -> MetaTensor:
+        """Load one exam.
+
+        Args:
+            exam: a mapping contrast to path; a folder that holds one file a contrast; a list of paths in the
+                order of `channels`; or one 4D file with the contrasts in that order along its last axis. A 3D file
+                `p1.nii.gz` (or any file with as many volumes as there are not channels) stands for the folder
+                `p1.exam` beside it, where there is one.
+            sides: breasts of this exam, where it differs from the transform's.
+
+        Returns:
+            `(S, C, X, Y, Z)` float32, breasts in the order of `sides`, as a view of memory in the order
+            `(S, C, Z, Y, X)`. Its meta holds `affine` and `spatial_shape` of the exam's own grid, `sides`,
+            `breast_affines` (voxel of a breast to RAS mm), `scales` and `digests` by contrast.
+
+        Raises:
+            InputError: a file is missing or damaged, grids differ, voxels are not finite, or no body is found.
+        """
+        sides = tuple(self.sides if sides is None else sides)
+        breasts = torch.empty((len(sides), len(self.channels), *self.layout.breast_shape[::-1]))
+        grids: dict[str, Grid] = {}
+        scales: dict[str, float] = {}
+        digests: dict[str, str] = {}
+        exam_grid: Grid | None = None
+        for contrast, name, image in _contrasts(exam, self.channels):
+            if image.array.ndim != 3:
+                raise InputError(f"{name}: has {image.array.ndim} axes, 3 expected; give one file a contrast",
+                                 code="not_3d")
+            if image.array.dtype.kind == "f" and not np.isfinite(image.array).all():
+                raise InputError(f"{name}: holds NaN or infinite voxels; export it again", code="non_finite")
+            grid = Grid(image.array.shape, image.affine)
+            try:
+                scale = tissue_scale(image.array[::4, ::4])
+                if exam_grid is None:
+                    exam_grid, grids = grid, breast_grids(image.array, grid, self.layout, sides)
+            except InputError as error:
+                raise InputError(f"{name}: {error}", code=error.code) from None
+            if contrast not in T2:
+                if not exam_grid.matches(grid):
+                    raise InputError(f"{name}: its grid differs from the first phase's (shape {grid.shape} against "
+                                     f"{exam_grid.shape}, or the affine); resample it or correct its header",
+                                     code="affine_mismatch")
+                scale = next((scales[k] for k in scales if k not in T2), scale)
+            scales[contrast], digests[contrast] = scale, image.digest
+            for s, side in enumerate(sides):
+                resample(image.array, grid, grids[side], out=breasts[s, self.channels.index(contrast)]).div_(scale)
+        assert exam_grid is not None  # `channels` is not empty
+        meta = {
+            "affine": torch.from_numpy(np.ascontiguousarray(exam_grid.affine)),
+            "original_affine": np.ascontiguousarray(exam_grid.affine),
+            "spatial_shape": np.asarray(exam_grid.shape),
+            "space": "RAS",
+            "sides": list(sides),
+            "breast_affines": [grids[side].affine for side in sides],
+            "scales": scales,
+            "digests": digests,
+        }
+        return MetaTensor(breasts.permute(0, 1, 4, 3, 2), meta=meta)
+
+
+class LoadBreastsd(MapTransform):
+    """Dictionary version of `LoadBreasts`: the exam under each key is replaced by its breasts.
+
+    A key `sides` of the dictionary, where there is one, names the exam's breasts.
+    """
+
+    def __init__(self, keys: KeysCollection, channels: Sequence[str], matrix: Sequence[int] = (512, 512, 32),
+                 rows: int = 256, field_of_view: str = "bilateral", sides: Sequence[str] = SIDES,
+                 allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.load = LoadBreasts(channels, matrix, rows, field_of_view, sides)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        result = dict(data)
+        for key in self.key_iterator(result):
+            result[key] = self.load(result[key], result.get("sides"))
+        return result
+
+
+def find_contrasts(exam: Any, channels: Sequence[str]) -> dict[str, Path] | Path:
+    """Where an exam's contrasts lie: a path each, or the one 4D file that holds them all.
+
+    Raises:
+        InputError: the exam or one of its contrasts cannot be found.
+    """
+    if isinstance(exam, Mapping):
+        found = {c: Path(exam[c]) for c in channels if c in exam}
+    elif isinstance(exam, (list, tuple)):
+        if len(exam) != len(channels):
+            raise InputError(f"{len(exam)} images given, {len(channels)} expected: {', '.join(channels)}")
+        return {c: Path(path) for c, path in zip(channels, exam, strict=True)}
+    else:
+        path = Path(exam)
+        if path.is_file():
+            folder = path.with_name(path.name.split(".")[0] + ".exam")
+            if not folder.is_dir():
+                return path
+            path = folder
+        if not path.is_dir():
+            raise InputError(f"{path.name}: no such exam; give a folder with one file a contrast, or one 4D file",
+                             code="missing")
+        files = {p.name.split(".")[0].lower(): p for p in sorted(path.iterdir()) if is_image(p)}
+        found = {c: files[c.lower()] for c in channels if c.lower() in files}
+        exam = path.name
+    missing = [c for c in channels if c not in found]
+    if missing:
+        where = f"{exam}: " if isinstance(exam, str) else ""
+        raise InputError(f"{where}no image for {', '.join(missing)}; name the files after their contrasts "
+                         f"({', '.join(channels)}) or give a bundle with other channels", code="missing_phase")
+    return found
+
+
+def _contrasts(exam: Any, channels: Sequence[str]) -> Iterator[tuple[str, str, Image]]:
+    """Contrast, the name to use in errors, and image, read one at a time so that only one is in memory.
+
+    The phases come first, whatever the channels' order: the first of them shows the outline and sets the scale.
+    """
+    found = find_contrasts(exam, channels)
+    if isinstance(found, dict):
+        for contrast in sorted(channels, key=lambda c: c in T2):
+            yield contrast, found[contrast].name, read_image(found[contrast])
+        return
+    image = read_image(found)
+    volumes = image.array.shape[3] if image.array.ndim == 4 else 1
+    if volumes != len(channels):
+        raise InputError(f"{found.name}: holds {volumes} volumes, {len(channels)} expected: {', '.join(channels)}",
+                         code="missing_phase")
+    array = image.array if image.array.ndim == 4 else image.array[..., None]
+    for c, contrast in sorted(enumerate(channels), key=lambda entry: entry[1] in T2):
+        yield contrast, f"{found.name}, volume {c}", Image(array[..., c], image.affine, image.digest)
