@@ -30,6 +30,7 @@ import json
 import os
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -254,16 +255,16 @@ def _parts(exams: list[Exam], count: int, seed: int) -> Iterator[list[Exam]]:
     worst: dict[str, int] = {}  # a patient's worst label over all of their exams
     for exam in exams:
         worst[exam.patient_id] = max(worst.get(exam.patient_id, 0), exam.worst_label())
-    too_few = InputError(f"{len(worst)} patients are too few for {count} folds; add exams or lower --folds")
     if len(worst) < count:
-        raise too_few
+        raise InputError(f"{len(worst)} patients are too few for {count} folds; add exams or lower --folds")
     patients = [exam.patient_id for exam in exams]
-    labels = [worst[patient] for patient in patients]
+    # scikit-learn wants one class with a member a fold: small cohorts are stratified more coarsely, or not.
+    for coarse in (lambda label: label, lambda label: label // 2, lambda label: 0):
+        labels = [coarse(worst[patient]) for patient in patients]
+        if max(Counter(labels).values()) >= count:
+            break
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-    try:
-        with warnings.catch_warnings():  # a class smaller than the folds: the converter's table shows it
-            warnings.simplefilter("ignore", UserWarning)
-            parts = [part for _, part in splitter.split(exams, labels, patients)]
-    except ValueError:  # no class has as many members as there are folds
-        raise too_few from None
+    with warnings.catch_warnings():  # a class smaller than the folds: the converter's table shows it
+        warnings.simplefilter("ignore", UserWarning)
+        parts = [part for _, part in splitter.split(exams, labels, patients)]
     yield from ([exams[i] for i in part] for part in parts)

@@ -31,7 +31,7 @@ _MAY_CHANGE = {"bundle_root", "dataset_dir", "output_dir", "ckpt_dir", "device",
                "patience", "backbone", "distributed"}
 
 
-def begin(output_dir: Path | str, record: str = RECORD, **asked_for: Any) -> None:
+def begin(output_dir: Path | str | None, record: str = RECORD, **asked_for: Any) -> None:
     """Check the command line, then note in the output folder what is about to run.
 
     Args:
@@ -49,12 +49,13 @@ def begin(output_dir: Path | str, record: str = RECORD, **asked_for: Any) -> Non
     install_excepthook()
     for name in command:
         _check_known(name, config)
-    for name, value in asked_for.items():
+    for name, value in {**asked_for, "output_dir": output_dir}.items():
         if value is None:
             raise InputError(f"{name} is not set; add --{name} to the command (see the comment at {name} in the "
                              "config)")
     for name, value in command.items():
         config[name] = value
+    assert output_dir is not None
     _write_record(Path(output_dir), record, config.get())
 
 

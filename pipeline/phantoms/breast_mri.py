@@ -62,9 +62,9 @@ def make_exam(spec: ExamSpec, preset: Preset | str, rng: np.random.Generator) ->
         rng: everything that the spec leaves open comes from it.
 
     Returns:
-        `pre` … `post4` and `t2`: int16 (i, j, k). `lesions_mask`: uint8 on the grid of `pre`, 1 + a lesion's
-        `pre` … `post4` and `t2`: int16 (i, j, k). `lesions_mask`: uint8, grid of `pre`, 1 + a lesion's
-        to the patient's left, j to posterior, k to superior, up to a rotation of a degree or two.
+        `pre` … `post4` and `t2`: int16 (i, j, k). `lesions_mask`: uint8 on the grid of `pre`: 0, or the number
+        of a lesion in `spec.lesions`, from 1. `affine` (phases and mask) and `t2_affine`: 4 × 4, voxel index to
+        RAS mm; i runs to the patient's left, j to posterior, k to superior, but for a rotation of up to 2°.
     """
     preset = PRESETS[preset] if isinstance(preset, str) else preset
     t1_grid, t2_grid = _grids(preset, rng)

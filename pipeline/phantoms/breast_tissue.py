@@ -192,7 +192,7 @@ class _Sampler:
 
 def _tissues(sample: _Sampler, fields: Fields, signal: dict[str, float],
              thorax: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The image without vessels, the parts of voxels that are body, skin, thorax and dense, and the texture."""
+    """The image without vessels; the parts of voxels that are body, skin, thorax and dense; the texture."""
     depth, chest = sample(fields.depth), sample(fields.chest)
     texture = sample(fields.texture, rows=_FRONT, outside=1)
     body = sample.cut(depth)

@@ -15,8 +15,8 @@ import pytest
 from pipeline.datalist import Datalist, Exam, InputError, Lesion, load
 from pipeline.verify import RULES, verify
 
-# Of the tiny cohort (tests/conftest.py): exam 0 has a malignant left breast with a centre at (-60, 20, 5), exam 1
-# a benign right breast; the right breast of exam 0 and both breasts of exam 3 have nothing.
+# Of the tiny cohort (tests/conftest.py): exam 0 has a malignant left breast with a centre at (-60, 20, 5),
+# exam 1 a benign right breast; the right breast of exam 0 and both breasts of exam 3 have nothing.
 
 
 def flip_bit(cohort: Any) -> None:
@@ -70,7 +70,7 @@ FILE_FAULTS: dict[str, tuple[Callable[[Any], None], str, str]] = {
         "affine_mismatch", "post1"),
     "flipped": (rewritten("post1", put("affine", lambda m: m @ np.diag([-1.0, 1, 1, 1]))),
                 "affine_mismatch", "post1"),
-    "turned by half a degree": (rewritten("post1", put("affine", lambda m: turned(np.radians(0.5)) @ m)),
+    "turned by half a degree": (rewritten("post1", put("affine", lambda m: turned(0.0087) @ m)),
                                 "affine_mismatch", "post1"),
     "one slice only": (rewritten("t2", lambda a, m: a[:, :, :1]), "not_3d", "t2"),
     "two volumes": (rewritten("t2", lambda a, m: np.stack([a, a], -1)), "not_3d", "t2"),
@@ -79,7 +79,8 @@ FILE_FAULTS: dict[str, tuple[Callable[[Any], None], str, str]] = {
     "header lost": (rewritten("t2", put("affine", lambda m: np.eye(4))), "odd_spacing", "t2"),
     "a copy of another": (lambda c: c.path(0, "t2").write_bytes(c.path(1, "t2").read_bytes()),
                           "duplicate_image", "t2"),
-    "a copy, compressed anew": (lambda c: c.rewrite(0, "t2", lambda a, m: copied(c)), "duplicate_image", "t2"),
+    "a copy, compressed anew": (lambda c: c.rewrite(0, "t2", lambda a, m: copied(c)),
+                                "duplicate_image", "t2"),
 }
 
 
@@ -144,7 +145,8 @@ LIST_FAULTS: dict[str, tuple[Callable[[Datalist], Any], str, str]] = {
         lambda d: d.exams[3].lesions.append(Lesion("L", (-60, 20, 5), 1, "1")),
         "lesion_label_contradicts", "error"),
     "patient tested in two folds": (
-        lambda d: setattr(other_fold(d), "patient_id", d.exams[0].patient_id), "patient_in_two_folds", "error"),
+        lambda d: setattr(other_fold(d), "patient_id", d.exams[0].patient_id),
+        "patient_in_two_folds", "error"),
     "an exam without a fold": (lambda d: setattr(d.exams[0], "fold", None), "fold_missing", "error"),
     "fold beyond the count": (lambda d: setattr(d.exams[0], "fold", 3), "fold_missing", "error"),
     "validates where it is tested": (
