@@ -3,7 +3,7 @@
 On CPUs with AMX, oneDNN's bfloat16 3D convolutions return wrong gradients at some shapes, at times finite ones of
 1e26. MONAI's `amp` does nothing on a CPU. So a CPU run that asks for bfloat16 first trains a copy for a few steps in
 both precisions, on the run's own batches: gradients must stay finite and of the same size, and the loss curves
-must agree. While it trains, `WatchGradients` stops a run whose gradients explode.
+must agree. While it trains, `pipeline.handlers.StopOnDivergence` stops a run whose gradients explode.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from ignite.engine import Engine, Events
 from torch import nn
 
+from pipeline.distributed import share
 from pipeline.errors import InputError
 
 PRECISIONS = ("fp32", "bf16")
@@ -25,7 +25,7 @@ PRECISIONS = ("fp32", "bf16")
 
 def place(network: nn.Module, device: torch.device | str, precision: str = "fp32",
           batches: Iterable[dict[str, Any]] | None = None, lr: float = 1e-4) -> nn.Module:
-    """Move a network to its device and, for `bf16`, run its forward pass under autocast.
+    """Move a network to its device, for `bf16` run its forward pass under autocast, and share it between processes.
 
     Parameters, their names and the optimiser stay float32; the output is float32.
 
@@ -43,11 +43,11 @@ def place(network: nn.Module, device: torch.device | str, precision: str = "fp32
         raise InputError(f"precision is {precision!r}; use one of {', '.join(PRECISIONS)}")
     device = torch.device(device)
     network = network.to(device)
-    if precision == "fp32":
-        return network
-    if device.type == "cpu" and batches is not None:
-        _prove(network, batches, lr)
-    return _autocast(network, device.type)
+    if precision == "bf16":
+        if device.type == "cpu" and batches is not None:
+            _prove(network, batches, lr)
+        network = _autocast(network, device.type)
+    return share(network)
 
 
 def _autocast(network: nn.Module, kind: str) -> nn.Module:
@@ -91,29 +91,3 @@ def gradient_norm(network: nn.Module) -> float:
     """Euclidean norm of all gradients."""
     norms = [p.grad.norm() for p in network.parameters() if p.grad is not None]
     return float(torch.stack(norms).norm()) if norms else 0.0
-
-
-class WatchGradients:
-    """Stops a run whose gradients are not finite or suddenly many times larger than they have been.
-
-    Args:
-        network: whose gradients are watched.
-        factor: how many times the running mean is too much.
-        disabled: True in full precision, where ignite's TerminateOnNan is enough.
-    """
-
-    def __init__(self, network: nn.Module, factor: float = 1e4, disabled: bool = False) -> None:
-        self.network, self.factor, self.disabled = network, factor, disabled
-        self.mean: float | None = None
-
-    def attach(self, engine: Engine) -> None:
-        if not self.disabled:
-            engine.add_event_handler(Events.ITERATION_COMPLETED, self)
-
-    def __call__(self, engine: Engine) -> None:
-        norm = gradient_norm(self.network)
-        limit = float("inf") if self.mean is None else self.factor * max(self.mean, 1e-6)
-        if not norm <= limit or norm == float("inf"):
-            raise InputError(f"gradients exploded in step {engine.state.iteration} (norm {norm:.3g}); "
-                             "use --precision fp32, or a lower learning rate")
-        self.mean = norm if self.mean is None else 0.9 * self.mean + 0.1 * norm

@@ -3,6 +3,7 @@
 from pipeline.handlers.early_stop import EarlyStop
 from pipeline.handlers.image_panel import ImagePanel
 from pipeline.handlers.run_state import RunState
+from pipeline.handlers.stop_on_divergence import StopOnDivergence
 from pipeline.handlers.write_predictions import WritePredictions
 
-__all__ = ["EarlyStop", "ImagePanel", "RunState", "WritePredictions"]
+__all__ = ["EarlyStop", "ImagePanel", "RunState", "StopOnDivergence", "WritePredictions"]

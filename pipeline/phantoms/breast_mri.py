@@ -18,7 +18,7 @@ from scipy import ndimage
 from pipeline.errors import InputError
 from pipeline.phantoms import breast_tissue as tissue
 from pipeline.phantoms import cohort
-from pipeline.phantoms.breast_shapes import Grid, LesionShape
+from pipeline.phantoms.breast_shapes import Grid, LesionShape, tubes
 from pipeline.phantoms.breast_specs import SIDES, ExamSpec, draw_cohort
 
 PHASES = ("pre", "post1", "post2", "post3", "post4")  # 70 s apart
@@ -62,14 +62,15 @@ def make_exam(spec: ExamSpec, preset: Preset | str, rng: np.random.Generator) ->
         rng: everything that the spec leaves open comes from it.
 
     Returns:
-        `pre` … `post4` and `t2`: int16 (i, j, k). `lesions_mask`: uint8 on the grid of `pre`: 0, or the number
-        of a lesion in `spec.lesions`, from 1. `affine` (phases and mask) and `t2_affine`: 4 × 4, voxel index to
-        RAS mm; i runs to the patient's left, j to posterior, k to superior, but for a rotation of up to 2°.
+        `pre` to `post4` and `t2`: int16 (i, j, k).
+        `lesions_mask`: uint8 on the grid of `pre`, 0 or the number (from 1) of a lesion in `spec.lesions`.
+        `affine` (phases and mask) and `t2_affine`: 4 × 4, voxel index to RAS mm; i runs to the left,
+        j to posterior, k to superior, turned by up to 2° an axis.
     """
     preset = PRESETS[preset] if isinstance(preset, str) else preset
     t1_grid, t2_grid = _grids(preset, rng)
     fields = tissue.lattice_fields(spec, rng)
-    pieces = tissue.tubes(spec, rng)
+    pieces = tubes(spec, rng)
     shapes = [LesionShape(lesion, rng) for lesion in spec.lesions]
     lesion_t1 = tissue.T1["fibroglandular"] * rng.uniform(0.85, 1.05, len(shapes))
     lesion_t2 = tissue.T2["fibroglandular"] * rng.uniform(0.7, 1.5, len(shapes))
@@ -200,13 +201,13 @@ def _grids(preset: Preset, rng: np.random.Generator) -> tuple[Grid, Grid]:
             _grid(preset.t2_shape, preset.t2_spacing, turn, t2_center))
 
 
-def _grid(shape: tuple[int, int, int], spacing: tuple[float, ...], turn: np.ndarray,
+def _grid(shape: tuple[int, int, int], spacing: tuple[float, float, float], turn: np.ndarray,
           center: np.ndarray) -> Grid:
     affine = np.eye(4)
     affine[:3, :3] = turn @ np.diag([-spacing[0], -spacing[1], spacing[2]])
     affine[:3, 3] = center - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
     affine = affine.astype(np.float32).astype(float)  # as the file will hold it
-    return Grid(tuple(shape), affine)
+    return Grid(shape, affine)
 
 
 _README = """\

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.phantoms.breast_specs import REACH, Breast, Lesion
+from pipeline.phantoms.breast_specs import REACH, SIDES, Breast, ExamSpec, Lesion
 
-Box = tuple[slice, slice, slice]
+Box = tuple[slice, ...]
+Tube = tuple[np.ndarray, float]  # ends (2, 3) in RAS mm, radius in mm
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class LesionShape:
         return box, mean_in_voxels(inside.reshape(points.shape[1:]), sizes)
 
 
-def vessels(breast: Breast, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, float]]:
+def _vessels(breast: Breast, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, float]]:
     """A breast's vessels as short straight pieces: ends (2, 3) as (u, y, z) in mm, and radius in mm.
 
     Most run under the skin from the base towards the nipple, some deeper; all get thinner on their way.
@@ -119,8 +120,8 @@ def vessels(breast: Breast, rng: np.random.Generator) -> Iterator[tuple[np.ndarr
         polar = np.radians(np.interp(steps, [0, 1], [rng.uniform(70, 88), rng.uniform(12, 45)]))
         around = rng.uniform(0, 2 * np.pi) + rng.normal(0, 0.5) * steps
         around += rng.uniform(0.05, 0.2) * np.sin(rng.uniform(4, 12) * steps + rng.uniform(0, 2 * np.pi))
-        depth = rng.uniform(0.75, 0.88) if rng.random() < 0.6 else rng.uniform(0.35, 0.7)
-        depth = depth + 0.04 * np.sin(rng.uniform(5, 10) * steps + rng.uniform(0, 2 * np.pi))
+        level = rng.uniform(0.75, 0.88) if rng.random() < 0.6 else rng.uniform(0.35, 0.7)
+        depth = level + 0.04 * np.sin(rng.uniform(5, 10) * steps + rng.uniform(0, 2 * np.pi))
         unit = np.array([np.sin(polar) * np.cos(around), np.cos(polar), np.sin(polar) * np.sin(around)])
         path = np.asarray(breast.center) + (depth * unit).T * np.asarray(breast.axes)
         radius = rng.uniform(0.7, 1.8)
@@ -128,7 +129,26 @@ def vessels(breast: Breast, rng: np.random.Generator) -> Iterator[tuple[np.ndarr
             yield path[i : i + 2], radius * (1 - 0.5 * float(steps[i]))
 
 
-def paint_vessel(volume: np.ndarray, grid: Grid, ends: np.ndarray, radius: float) -> None:
+def tubes(spec: ExamSpec, rng: np.random.Generator) -> list[Tube]:
+    """Every vessel of an exam in short pieces: those of both breasts and the internal mammary ones."""
+    shift = np.array([spec.midline_mm, 0, 0])
+    trees = [_vessels(spec.anatomy.breasts[side], rng) for side in SIDES]
+    found = [(ends + shift, radius) for tree in trees for ends, radius in tree]
+    for sign in (-1, 1):
+        x, radius = sign * rng.uniform(14, 20), rng.uniform(1.0, 1.6)
+        found += [(np.array([[x, -13, z], [x, -13, z + 12]]) + shift, radius) for z in range(-84, 84, 12)]
+    return found
+
+
+def vessel_parts(grid: Grid, pieces: list[Tube]) -> np.ndarray:
+    """The part of each voxel that is vessel, float32 (i, j, k)."""
+    parts = np.zeros(grid.shape, np.float32)
+    for ends, radius in pieces:
+        _paint(parts, grid, ends, radius)
+    return parts
+
+
+def _paint(volume: np.ndarray, grid: Grid, ends: np.ndarray, radius: float) -> None:
     """Raise `volume` to the part of each voxel that lies within `radius` of a straight piece.
 
     Args:

@@ -38,7 +38,7 @@ class Breast:
     center: tuple[float, float, float]
     axes: tuple[float, float, float]  # half width, depth towards anterior, half height
 
-    def depth(self, points: Sequence[np.ndarray]) -> np.ndarray:
+    def depth(self, points: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """Approximate depth below the ellipsoid's surface in mm (negative outside) of points (u, y, z)."""
         return _ellipsoid_depth([(points[i] - self.center[i]) for i in range(3)], self.axes)
 
@@ -52,7 +52,7 @@ class Anatomy:
     density: str  # a (fatty) to d (dense)
     breasts: dict[str, Breast]
 
-    def chest_depth(self, points: Sequence[np.ndarray]) -> np.ndarray:
+    def chest_depth(self, points: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """Approximate depth behind the chest wall in mm (negative in front of it) of points (u, y, z)."""
         return _ellipsoid_depth([points[0], points[1] + self.thorax[1]], self.thorax)
 

@@ -7,12 +7,13 @@ shows the same anatomy.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import fft, ndimage
 
-from pipeline.phantoms.breast_shapes import Grid, paint_vessel, vessels
+from pipeline.phantoms.breast_shapes import Grid, Tube, vessel_parts
 from pipeline.phantoms.breast_specs import SIDES, Breast, ExamSpec
 
 SKIN_MM = 2.2
@@ -30,20 +31,20 @@ _LATTICE = (120, 120, 54)  # lengths that Fourier transforms are fast at
 _FRONT = (-70.0, 250.0)  # y in mm: where dense tissue and septa lie
 _BACK = (-250.0, 5.0)  # where the thorax lies
 
-Tube = tuple[np.ndarray, float]  # ends (2, 3) in RAS mm, radius in mm
+Points = Sequence[np.ndarray]  # (u, y, z) in mm, shapes that broadcast
 
 
 @dataclass
 class Fields:
     """Smooth fields on the lattice, float32; depths in mm."""
 
+    thorax: dict[str, np.ndarray]  # "t1", "t2": signals of what lies behind the chest wall
     depth: np.ndarray  # below the skin
     chest: np.ndarray  # behind the front of the chest wall
     dense: np.ndarray  # fibroglandular where above 0
     texture: np.ndarray  # standard normal
     coil: np.ndarray  # sensitivity
     blood: np.ndarray  # heart and aorta, 0 to 1
-    thorax: dict[str, np.ndarray]  # "t1", "t2": signals of what lies behind the chest wall
 
 
 def lattice_fields(spec: ExamSpec, rng: np.random.Generator) -> Fields:
@@ -72,19 +73,8 @@ def lattice_fields(spec: ExamSpec, rng: np.random.Generator) -> Fields:
 
     coil = np.exp(0.12 * _noise(rng, 55)) * (0.5 + 0.5 / (1 + np.exp(-(points[1] + 45) / 25)))
     thorax, blood = _thorax(points, chest)
-    fields = [depth, chest, dense, texture, coil, blood]
-    return Fields(*(np.ascontiguousarray(field, np.float32) for field in fields), thorax)
-
-
-def tubes(spec: ExamSpec, rng: np.random.Generator) -> list[Tube]:
-    """Every vessel of an exam in short pieces: those of both breasts and the internal mammary ones."""
-    shift = np.array([spec.midline_mm, 0, 0])
-    trees = [vessels(spec.anatomy.breasts[side], rng) for side in SIDES]
-    found = [(ends + shift, radius) for tree in trees for ends, radius in tree]
-    for sign in (-1, 1):
-        x, radius = sign * rng.uniform(14, 20), rng.uniform(1.0, 1.6)
-        found += [(np.array([[x, -13, z], [x, -13, z + 12]]) + shift, radius) for z in range(-84, 84, 12)]
-    return found
+    fields = [np.ascontiguousarray(f, np.float32) for f in (depth, chest, dense, texture, coil, blood)]
+    return Fields(thorax, *fields)
 
 
 def t1_maps(spec: ExamSpec, fields: Fields, grid: Grid, pieces: list[Tube], background: float,
@@ -112,7 +102,7 @@ def t1_maps(spec: ExamSpec, fields: Fields, grid: Grid, pieces: list[Tube], back
     slow *= body
     fast = sample(fields.blood, rows=_BACK, outside=0)
     fast *= np.float32(blood)
-    tree = _vessel_parts(grid, pieces)
+    tree = vessel_parts(grid, pieces)
     tree *= body
     pre += tree * (T1["blood"] - pre)
     slow *= 1 - tree
@@ -124,7 +114,7 @@ def t2_map(spec: ExamSpec, fields: Fields, grid: Grid, pieces: list[Tube]) -> tu
     """The T2 image and the coil's sensitivity, float32 (i, j, k)."""
     sample = _Sampler(spec, grid)
     image, body, *_ = _tissues(sample, fields, T2, fields.thorax["t2"])
-    tree = _vessel_parts(grid, pieces)
+    tree = vessel_parts(grid, pieces)
     tree *= body
     image += tree * (T2["blood"] - image)
     return image, sample(fields.coil)
@@ -211,14 +201,7 @@ def _tissues(sample: _Sampler, fields: Fields, signal: dict[str, float],
     return image, body, skin, inside, dense, texture
 
 
-def _vessel_parts(grid: Grid, pieces: list[Tube]) -> np.ndarray:
-    parts = np.zeros(grid.shape, np.float32)
-    for ends, radius in pieces:
-        paint_vessel(parts, grid, ends, radius)
-    return parts
-
-
-def _thorax(points: list[np.ndarray], chest: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def _thorax(points: Points, chest: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Signals behind the chest wall (ribs, lungs, heart, liver, spine), and the part that is blood."""
 
     def ball(center: tuple[float, ...], axes: tuple[float, ...]) -> np.ndarray:
@@ -243,13 +226,13 @@ def _thorax(points: list[np.ndarray], chest: np.ndarray) -> tuple[dict[str, np.n
     return thorax, blood
 
 
-def _radius(breast: Breast, points: list[np.ndarray]) -> np.ndarray:
+def _radius(breast: Breast, points: Points) -> np.ndarray:
     """Distance from the middle of the breast's base, 1 on its surface."""
     scaled = ((p - c) / a for p, c, a in zip(points, breast.center, breast.axes, strict=True))
     return np.sqrt(sum(part**2 for part in scaled))
 
 
-def _with_nipple(breast: Breast, points: list[np.ndarray]) -> np.ndarray:
+def _with_nipple(breast: Breast, points: Points) -> np.ndarray:
     tip = (breast.center[0], breast.center[1] + breast.axes[1], breast.center[2])
     square = sum((p - t) ** 2 for p, t in zip(points, tip, strict=True))
     return breast.depth(points) + 5 * np.exp(-square / (2 * 4.5**2))

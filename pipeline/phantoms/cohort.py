@@ -55,10 +55,10 @@ def claim(output: Path, parameters: Mapping[str, Any]) -> None:
         output.mkdir(parents=True, exist_ok=True)
         if marker.exists():
             found = json.loads(marker.read_text())
-            other = [f"{k} {found.get(k)!r}, not {v!r}" for k, v in wanted.items() if found.get(k) != v]
-            if other:
-                difference = "; ".join(other)
-                raise InputError(f"{output} holds another cohort ({difference}); choose another --output")
+            for key, value in wanted.items():
+                if found.get(key) != value:
+                    other = f"{key} {found.get(key)!r}, not {value!r}"
+                    raise InputError(f"{output} holds another cohort ({other}); choose another --output")
         elif any(output.iterdir()):
             raise InputError(f"{output} is not empty and holds no synthetic cohort; choose another --output")
         else:

@@ -1,4 +1,4 @@
-"""The synthetic breast MRI: deterministic, geometrically true, and malignant only where one looks at lesions."""
+"""The synthetic breast MRI: the same for a seed, true in its geometry, malignant in the lesions alone."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ from pipeline.phantoms.breast_shapes import LesionShape, _even_directions
 from pipeline.phantoms.breast_specs import Lesion, draw_cohort
 
 TINY = breast_mri.Preset((64, 64, 10), (4.8, 4.8, 12.0), (48, 48, 8), (6.4, 6.4, 15.0))
-EXAM_COLUMNS = ("exam_id,patient_id,pre,post1,post2,post3,post4,t2,left_malignant,left_benign,right_malignant,"
-                "right_benign,group_density,reader1_left,reader1_right")
+EXAM_COLUMNS = (
+    "exam_id,patient_id,pre,post1,post2,post3,post4,t2,left_malignant,left_benign,right_malignant,right_benign,"
+    "group_density,reader1_left,reader1_right"
+)
 LESION_COLUMNS = "exam_id,lesion_id,side,x_mm,y_mm,z_mm,malignant,diameter_mm,kinetics,margin"
 
 
@@ -49,10 +51,8 @@ def written(tmp_path_factory):
 
 
 def test_shares_are_exact(large):
-    breasts = Counter(
-        "malignant" if s.label(side, 1) else "benign" if s.label(side, 0) else "none" for s in large for side in "LR"
-    )
-    assert breasts == {"malignant": 800, "benign": 800, "none": 400}
+    breasts = Counter((s.label(side, 1), s.label(side, 0)) for s in large for side in "LR")
+    assert breasts[1, 0] + breasts[1, 1] == 800 and breasts[0, 1] == 800 and breasts[0, 0] == 400
     patients = Counter(s.patient_id for s in large)
     assert Counter(patients.values()) == {1: 904, 2: 48}  # 48 of 952: 5.04 %
     assert sorted(s.exam_id for s in large) == [f"E{i:04d}" for i in range(1, 1001)]
@@ -109,7 +109,8 @@ def test_lesions_lie_apart_and_inside_the_breast(large):
             radius = lesion.diameter_mm / 2
             u = np.array(lesion.center_mm) - [spec.midline_mm, 0, 0]
             assert (u[0] > 0) == (lesion.side == "R")  # RAS: the right breast has the greater x
-            assert spec.anatomy.breasts[lesion.side].depth(u) > 1.5 * radius + 4.9  # spicules stay off the skin
+            # Spicules stay off the skin and the chest wall.
+            assert spec.anatomy.breasts[lesion.side].depth(u) > 1.5 * radius + 4.9
             assert spec.anatomy.chest_depth(u) < -1.5 * radius - 1.9
             for other in spec.lesions[:n]:
                 gap = math.dist(lesion.center_mm, other.center_mm)
@@ -130,7 +131,8 @@ def test_margins_have_the_volume_of_their_diameter():
     for seed, margin in enumerate(("smooth", "spiculated") * 3):
         shape = LesionShape(Lesion("L", (0, 0, 0), 14.0, 0, "plateau", margin), np.random.default_rng(seed))
         extent = shape._extent(_even_directions(20000))
-        assert 4 / 3 * math.pi * (extent**3).mean() == pytest.approx(math.pi / 6 * 14**3, rel=0.03)
+        volume = 4 / 3 * math.pi * (extent**3).mean()
+        assert volume == pytest.approx(1436.755, rel=0.03)  # mm³, a ball 14 mm across
         assert extent.max() <= 1.5 * 7 + 1e-3
         assert (extent.std() / extent.mean() > 0.15) == (margin == "spiculated")
 
@@ -157,7 +159,8 @@ def test_tables_and_images_say_the_same(written):
         assert set(np.unique(array)) == {0, *(int(x["lesion_id"]) for x in own)}
         for x in own:
             point = np.array([float(x[f"{axis}_mm"]) for axis in "xyz"] + [1])
-            assert array[tuple(np.rint(np.linalg.inv(pre.affine) @ point)[:3].astype(int))] == int(x["lesion_id"])
+            voxel = np.rint(np.linalg.inv(pre.affine) @ point)[:3].astype(int)
+            assert array[tuple(voxel)] == int(x["lesion_id"])
             in_t2 = (np.linalg.inv(t2.affine) @ point)[:3]
             assert (in_t2 > 0).all() and (in_t2 < np.array(t2.shape) - 1).all()
         for side, name in (("L", "left"), ("R", "right")):
@@ -231,7 +234,7 @@ def test_presets_show_the_same_anatomy():
 
 
 def lesion_values(spec, exam):
-    """Of each lesion: malignant, washout, mean enhancement, the enhancement around it, signal before contrast, T2."""
+    """Of each lesion: malignant, post4 − post1, enhancement, enhancement around it, pre, T2."""
     image = {name: exam[name].astype(np.float32) for name in (*breast_mri.PHASES, "t2")}
     enhancement = sum(image[f"post{i}"] for i in (1, 2, 3, 4)) / 4 - image["pre"]
     rows = []
@@ -241,8 +244,9 @@ def lesion_values(spec, exam):
         around &= ~ndimage.binary_dilation(mask, np.ones((3, 3, 1)), iterations=2)
         t2_index = np.linalg.inv(exam["t2_affine"]) @ [*lesion.center_mm, 1]
         t2 = ndimage.map_coordinates(image["t2"], t2_index[:3, None], order=1)[0]
-        rows.append([lesion.malignant, (image["post4"] - image["post1"])[mask].mean(), enhancement[mask].mean(),
-                     enhancement[around].mean(), image["pre"][mask].mean(), t2])
+        washout = (image["post4"] - image["post1"])[mask].mean()
+        inside, outside = enhancement[mask].mean(), enhancement[around].mean()
+        rows.append([lesion.malignant, washout, inside, outside, image["pre"][mask].mean(), t2])
     return rows
 
 
@@ -256,8 +260,8 @@ def half_values(spec, exam):
         row = []
         for volume, affine in (*((v, exam["affine"]) for v in volumes), (image["t2"], exam["t2_affine"])):
             i, j, k = np.indices(volume.shape, sparse=True)
-            right = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3] > spec.midline_mm
-            half = volume[right if side == "R" else ~right]
+            x = affine[0, 0] * i + affine[0, 1] * j + affine[0, 2] * k + affine[0, 3]
+            half = volume[(x > spec.midline_mm) == (side == "R")]
             row += [half.mean(), half.std(), *np.percentile(half, [1, 50, 90, 99, 99.9])]
         rows.append(row)
     return rows
