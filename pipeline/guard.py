@@ -23,6 +23,7 @@ from monai.bundle import ConfigParser
 from monai.bundle.scripts import run as bundle_run
 
 from pipeline import __version__
+from pipeline.distributed import is_first
 from pipeline.errors import InputError, install_excepthook
 
 RECORD = "config.yaml"
@@ -56,7 +57,8 @@ def begin(output_dir: Path | str | None, record: str = RECORD, **asked_for: Any)
     for name, value in command.items():
         config[name] = value
     assert output_dir is not None
-    _write_record(Path(output_dir), record, config.get())
+    if is_first():
+        _write_record(Path(output_dir), record, config.get())
 
 
 def _command_line() -> tuple[ConfigParser, dict[str, Any] | None]:

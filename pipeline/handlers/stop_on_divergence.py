@@ -31,7 +31,7 @@ class StopOnDivergence:
 
     def __call__(self, engine: Engine) -> None:
         step = engine.state.iteration
-        if not math.isfinite(float(engine.state.output["loss"])):
+        if not math.isfinite(engine.state.output["loss"].item()):
             raise InputError(f"the loss is not finite in step {step}; lower the learning rate (--lr), or run "
                              "`python -m pipeline verify` on the datalist")
         if not self.gradients:
