@@ -64,13 +64,15 @@ class SaveResultd(MapTransform):
         keys: key of the map, `(1, X, Y, Z)`.
         output_dir: where the files go.
         image_key: the breasts, for the picture.
+        shown: the channel that the picture shows.
     """
 
-    def __init__(self, keys: KeysCollection, output_dir: Path | str, image_key: str = "image",
+    def __init__(self, keys: KeysCollection, output_dir: Path | str, image_key: str = "image", shown: int = 0,
                  allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
         self.output_dir = Path(output_dir)
         self.image_key = image_key
+        self.shown = int(shown)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         from pipeline.preview import save_preview  # matplotlib is slow to import and servers do without it
@@ -86,7 +88,7 @@ class SaveResultd(MapTransform):
         temporary.replace(self.output_dir / f"{name}_heatmap.nii.gz")
         write_json(self.output_dir / f"{name}_result.json", {"exam_id": name, **result["result"]})
         save_preview(result[self.image_key], result["heatmap_breasts"], result["result"],
-                     self.output_dir / f"{name}_preview.png")
+                     self.output_dir / f"{name}_preview.png", self.shown)
         print(f"{name}: probability of malignancy {json.dumps(result['result']['probabilities'])}; heat map, picture "
               f"and result.json in {self.output_dir}", flush=True)
         return result

@@ -11,26 +11,27 @@ import torch
 from matplotlib.figure import Figure
 
 
-def save_preview(breasts: torch.Tensor, heat: torch.Tensor, result: Mapping[str, Any], path: Path) -> None:
-    """Draw each breast twice in the slice of its hottest voxel: the enhancement, and the heat map over it.
+def save_preview(breasts: torch.Tensor, heat: torch.Tensor, result: Mapping[str, Any], path: Path,
+                 shown: int = 0) -> None:
+    """Draw each breast twice in the slice of its hottest voxel: as it is, and with the heat map over it.
 
     Args:
-        breasts: `(S, C, X, Y, Z)`; channels 0 and 1 are shown as their difference where there are several.
+        breasts: `(S, C, X, Y, Z)`.
         heat: `(S, X, Y, Z)`, 0–1.
         result: with `probabilities` by side.
         path: the PNG.
+        shown: the channel to show.
     """
     sides = list(result["probabilities"])
     figure = Figure(figsize=(2.6 * 2 * len(sides), 3.1), facecolor="black", layout="constrained")
     axes = figure.subplots(1, 2 * len(sides), squeeze=False)[0]
     order = sorted(range(len(sides)), key=lambda s: sides[s] != "R")  # as radiologists look: right breast on the left
     for column, s in enumerate(order):
-        voxels = breasts[s].float().cpu().numpy()
-        shown = voxels[1] - voxels[0] if len(voxels) > 1 else voxels[0]
+        voxels = breasts[s, shown].float().cpu().numpy()
         z = int(np.unravel_index(int(heat[s].argmax()), heat[s].shape)[2])
-        top = max(float(np.percentile(shown, 99.8)), 1e-6)
+        top = max(float(np.percentile(voxels, 99.8)), 1e-6)
         mirror = -1 if sides[s] == "R" else 1  # x runs from the midline outwards; the midline belongs in the middle
-        plane = np.clip(shown[:, :, z] / top, 0, 1).T[::-1, ::mirror]
+        plane = np.clip(voxels[:, :, z] / top, 0, 1).T[::-1, ::mirror]
         warm = heat[s, :, :, z].float().cpu().numpy().T[::-1, ::mirror]
         for k, axis in enumerate(axes[2 * column : 2 * column + 2]):
             axis.imshow(plane, cmap="gray", vmin=0, vmax=1)

@@ -11,11 +11,14 @@ if TYPE_CHECKING:
     from transforms.augment import RandRotateFlip, RandRotateFlipd
     from transforms.errors import InputError
     from transforms.exam_maps import MalignancyResultd
+    from transforms.kinetics import KineticChannels, KineticChannelsd
     from transforms.load_breasts import LoadBreasts, LoadBreastsd
     from transforms.read_prepared import LoadLesionPatchd, LoadPreparedd
 
 _HOME = {
     "InputError": "errors",
+    "KineticChannels": "kinetics",
+    "KineticChannelsd": "kinetics",
     "LoadBreasts": "load_breasts",
     "LoadBreastsd": "load_breasts",
     "LoadLesionPatchd": "read_prepared",
@@ -25,7 +28,7 @@ _HOME = {
     "RandRotateFlipd": "augment",
 }
 
-__all__ = ["InputError", "LoadBreasts", "LoadBreastsd", "LoadLesionPatchd", "LoadPreparedd",
+__all__ = ["InputError", "KineticChannels", "KineticChannelsd", "LoadBreasts", "LoadBreastsd", "LoadLesionPatchd", "LoadPreparedd",
            "MalignancyResultd", "RandRotateFlip", "RandRotateFlipd"]
 
 

@@ -19,7 +19,8 @@ from transforms.resample import resample
 
 SIDES = ("L", "R")
 _COARSE = (96, 96, 16)  # voxels (x, y, z) of the image on which the outline is found
-_MARGIN = 1 / 64  # air kept in front of the breasts, as a part of the matrix
+_AIR = 1 / 32  # rows of air kept in front of the breasts, as a part of the rows kept
+_BEHIND = 1 / 4  # rows kept behind the skin over the sternum: at the paper's size 38 mm, for what lies beside the chest
 
 
 @dataclass(frozen=True)
@@ -67,18 +68,18 @@ def breast_grids(array: np.ndarray, source: Grid, layout: Layout, sides: tuple[s
     if layout.field_of_view != "bilateral":
         raise InputError(f"field_of_view is {layout.field_of_view!r}; use 'bilateral' or 'single'")
     exam = source.canonical().resized(layout.matrix)
-    middle, front = _outline(array, source, exam)
+    middle, front, sternum = _outline(array, source, exam)
     half, rows, slices = layout.breast_shape
-    start = max(front + 1 + round(layout.matrix[1] * _MARGIN) - rows, 0)
-    start = min(start, max(layout.matrix[1] - rows, 0))
+    start = max(sternum - round(rows * _BEHIND), front + 1 + round(rows * _AIR) - rows)  # the breast goes before the rest
+    start = min(max(start, 0), max(layout.matrix[1] - rows, 0))
     right = exam.cropped((middle, start, 0), (half, rows, slices))  # RAS: x grows to the patient's right
     left = exam.cropped((middle - half, start, 0), (half, rows, slices)).flipped(0)
     grids = {"L": left, "R": right}
     return {side: grids[side] for side in sides}
 
 
-def _outline(array: np.ndarray, source: Grid, exam: Grid) -> tuple[int, int]:
-    """First column right of the midline and foremost row of tissue, as indices of `exam`."""
+def _outline(array: np.ndarray, source: Grid, exam: Grid) -> tuple[int, int, int]:
+    """First column right of the midline, foremost row of tissue, row of the skin over the sternum (`exam`'s indices)."""
     shape = tuple(min(c, n) for c, n in zip(_COARSE, exam.shape, strict=True))
     coarse = resample(array, source, exam.resized(shape)).numpy()  # (z, y, x)
     coarse = ndimage.gaussian_filter(coarse, (0, 1, 1))
@@ -100,4 +101,5 @@ def _outline(array: np.ndarray, source: Grid, exam: Grid) -> tuple[int, int]:
     lowest = search[profile[search] <= profile[search].min() + 0.5]
     middle = float(lowest.mean())
     zoom = np.asarray(exam.shape) / np.asarray(shape)
-    return round((middle + 0.5) * zoom[0]), int(np.ceil((front + 1) * zoom[1])) - 1
+    return (round((middle + 0.5) * zoom[0]), int(np.ceil((front + 1) * zoom[1])) - 1,
+            int(round(float(profile[lowest].mean()) * zoom[1])))

@@ -10,19 +10,19 @@ from ignite.engine import Engine, Events
 
 
 class ImagePanel:
-    """Writes the last validation batch as one row of pictures: maximum of post-contrast minus pre over the slices.
+    """Writes the last validation batch as one row of pictures: the maximum of one channel over the slices.
 
     The tag carries nothing of the patient; label and score of each picture stand in the text beside it.
 
     Args:
         log_dir: TensorBoard's folder.
-        channels: names of the image's channels; with `pre` and `post1` the difference is shown, else channel 0.
+        shown: the channel, e.g. that of the wash-in.
         every: epochs between pictures.
     """
 
-    def __init__(self, log_dir: Path | str, channels: list[str], every: int = 1) -> None:
+    def __init__(self, log_dir: Path | str, shown: int = 0, every: int = 1) -> None:
         self.log_dir = str(log_dir)
-        self.channels = list(channels)
+        self.shown = int(shown)
         self.every = int(every)
         self.writer: Any = None
 
@@ -38,11 +38,7 @@ class ImagePanel:
 
             self.writer = SummaryWriter(self.log_dir)
         image = engine.state.output["image"].detach().float().cpu()  # (B, C, X, Y, Z)
-        if "pre" in self.channels and "post1" in self.channels:
-            shown = image[:, self.channels.index("post1")] - image[:, self.channels.index("pre")]
-        else:
-            shown = image[:, 0]
-        picture = shown.amax(dim=-1).transpose(1, 2).flip(1)  # (B, Y, X), anterior up
+        picture = image[:, self.shown].amax(dim=-1).transpose(1, 2).flip(1)  # (B, Y, X), anterior up
         top = picture.amax(dim=(1, 2), keepdim=True).clamp(min=1e-6)
         row = (picture.clamp(min=0) / top).unbind(0)
         self.writer.add_image("validation/enhancement", torch.cat(row, dim=1)[None], engine.state.epoch)

@@ -27,16 +27,16 @@ class WritePredictions:
     Args:
         output_dir: where the files go.
         fold: the fold, for the table.
-        channels: names of the image's channels; what the gallery shows is post1 − pre where both are there.
+        shown: the channel that the gallery shows, e.g. that of the wash-in.
         maps: how many breasts of the test split to keep maps of.
         radius_mm: a peak this near to a lesion's centre is on it.
     """
 
-    def __init__(self, output_dir: Path | str, fold: int, channels: list[str], maps: int = 8,
+    def __init__(self, output_dir: Path | str, fold: int, shown: int = 0, maps: int = 8,
                  radius_mm: float = 20.0) -> None:
         self.folder = Path(output_dir)
         self.fold = int(fold)
-        self.channels = list(channels)
+        self.shown = int(shown)
         self.maps = int(maps)
         self.radius_mm = float(radius_mm)
         self.rows: list[dict[str, Any]] = []
@@ -82,12 +82,9 @@ class WritePredictions:
     def _picture(self, row: dict[str, Any], image: torch.Tensor, heat: torch.Tensor, lesions: list[list[float]],
                  z: int) -> dict[str, Any]:
         """One slice as the report shows it: rows from anterior to posterior, columns from the midline outwards."""
-        if "pre" in self.channels and "post1" in self.channels:
-            shown = image[self.channels.index("post1")] - image[self.channels.index("pre")]
-        else:
-            shown = image[0]
-        plane = shown[:, :, z].float().cpu().numpy()
-        plane = np.clip(plane / max(np.percentile(shown.float().cpu().numpy(), 99.8), 1e-6), 0, 1)
+        shown = image[self.shown].float().cpu().numpy()
+        plane = shown[:, :, z]
+        plane = np.clip(plane / max(np.percentile(shown, 99.8), 1e-6), 0, 1)
         here = [lesion for lesion in lesions if abs(lesion[2] - z) <= 1.5]
         return {
             "image": plane.T[::-1].astype(np.float32),

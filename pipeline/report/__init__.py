@@ -1,0 +1,5 @@
+"""A study's predictions as `metrics.json` and one self-contained `report.html`.
+
+`predictions` reads and checks, `analyse` and `strata` compute, `figures` and `gallery` draw, `page` renders,
+`command` is the verb. Nothing here trains or predicts.
+"""

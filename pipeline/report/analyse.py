@@ -1,0 +1,235 @@
+"""From predictions to the numbers of `metrics.json`.
+
+A paper's figure is the mean over folds ± their standard deviation. Beside it stands the 95 % interval of that
+mean: patients of each fold's test set are drawn with replacement, models and thresholds stay as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.metrics import (
+    Auroc,
+    Shares,
+    calibration_error,
+    delong_test,
+    delong_variance,
+    holm,
+    interval,
+    p_value,
+    reliability,
+    replicates,
+    roc_band,
+    roc_curve,
+    sensitivity_threshold,
+    specificity_threshold,
+    wilson,
+    youden_threshold,
+    z_test,
+)
+from pipeline.report.predictions import Run, load_localisation
+from pipeline.report.strata import readers, subgroups
+from pipeline.report.summary import fold_summary, plain
+
+SCHEMA = "breast-bundles/metrics/1"
+RATES = ("accuracy", "sensitivity", "specificity")
+TARGETS = tuple((kind, target) for kind in ("specificity", "sensitivity") for target in (0.90, 0.95))
+RULES = ("youden", "0.5", *(f"{kind}_{target:.2f}" for kind, target in TARGETS))
+
+
+@dataclass
+class Scored:
+    """A variant's results a fold: values of its test set, and their bootstrap replicates."""
+
+    thresholds: list[dict[str, float]] = field(default_factory=list)
+    auroc: list[float] = field(default_factory=list)
+    auroc_draws: list[NDArray[np.float64]] = field(default_factory=list)  # each (count,)
+    rates: list[NDArray[np.float64]] = field(default_factory=list)  # each (rules × 3 + 1,), Brier's last
+    rate_draws: list[NDArray[np.float64]] = field(default_factory=list)  # each (count, rules × 3 + 1)
+
+    def rate(self, rule: str, name: str) -> dict[str, Any]:
+        """Summary over folds of a rate at the thresholds of a rule."""
+        return self._summary(RULES.index(rule) * len(RATES) + RATES.index(name))
+
+    def brier(self) -> dict[str, Any]:
+        """Summary over folds of Brier's score, the mean of (score − label)²."""
+        return self._summary(-1)
+
+    def _summary(self, column: int) -> dict[str, Any]:
+        return fold_summary(np.stack(self.rates)[:, column], np.stack(self.rate_draws)[:, :, column])
+
+
+def analyse(run: Run, count: int = 2000, seed: int = 0) -> dict[str, Any]:
+    """All numbers of the report.
+
+    Args:
+        run: the study's predictions.
+        count: bootstrap replicates.
+        seed: seed of the draws.
+
+    Returns:
+        Plain values, ready for JSON; what is undefined is None.
+    """
+    scored = _score(run, count, seed)
+    variants = {name: _variant(run, name, scored[name]) for name in run.variants}
+    return plain({
+        "schema": SCHEMA,
+        "title": run.study["title"],
+        "folds": run.folds,
+        "bootstrap": {"replicates": count, "seed": seed, "level": 0.95},
+        "notes": _notes(run),
+        "variants": variants,
+        "best_of": _best(run, variants),
+        "comparisons": _comparisons(run, scored),
+        "readers": readers(run, count, seed),
+        "subgroups": subgroups(run, count, seed),
+        "localisation": {name: found for name in run.variants if (found := _localisation(run, name))},
+    })
+
+
+def _best(run: Run, variants: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Of each group of alternatives (learning rates of one baseline), the one with the highest mean AUROC."""
+    best: dict[str, str] = {}
+    area = {name: np.nan_to_num(entry["auroc"]["mean"], nan=-1.0) for name, entry in variants.items()}
+    for name in run.variants:
+        group = run.study["variants"][name].get("best_of")
+        if group and (group not in best or area[name] > area[best[group]]):
+            best[group] = name
+    return best
+
+
+def thresholds(validation: pd.DataFrame) -> dict[str, float]:
+    """The threshold of each rule, chosen on a fold's validation rows; NaN where they lack a class."""
+    label, score = validation["label"], validation["score"]
+    chosen = {"youden": youden_threshold(label, score) if len(label) else np.nan, "0.5": 0.5}
+    for kind, target in TARGETS:
+        choose = specificity_threshold if kind == "specificity" else sensitivity_threshold
+        chosen[f"{kind}_{target:.2f}"] = choose(label, score, target) if len(label) else np.nan
+    return chosen
+
+
+def rate_columns(label: NDArray[Any], score: NDArray[Any], cuts: list[float]) -> Shares:
+    """Accuracy, sensitivity and specificity at each threshold, then Brier's score, as shares of rows.
+
+    Args:
+        label, score: shape (n,).
+        cuts: thresholds; at NaN the rates are NaN.
+
+    Returns:
+        A statistic of weights (chunk, n) with values (chunk, 3 × thresholds + 1).
+    """
+    value, where = [], []
+    for cut in cuts:
+        correct = (score >= cut) == (label == 1)
+        known = np.full(len(label), not np.isnan(cut))
+        value += [correct] * 3
+        where += [known, known & (label == 1), known & (label == 0)]
+    value.append((score - label) ** 2)
+    where.append(np.ones(len(label), dtype=bool))
+    return Shares(np.stack(value, axis=1), np.stack(where, axis=1))
+
+
+def _score(run: Run, count: int, seed: int) -> dict[str, Scored]:
+    """Every variant in every fold, under draws that the variants share, so that differences are paired."""
+    scored = {name: Scored() for name in run.variants}
+    for fold in run.folds:
+        statistics: list[Any] = []
+        for name in run.variants:
+            test = run.part(name, fold, "test")
+            cuts = thresholds(run.part(name, fold, "validation"))
+            label, score = test["label"].to_numpy(), test["score"].to_numpy()
+            scored[name].thresholds.append(cuts)
+            statistics += [Auroc(label, score), rate_columns(label, score, list(cuts.values()))]
+        patient = test["patient_id"].to_numpy()  # the same rows in every variant
+        draws = replicates(patient, statistics, count, [seed, fold])
+        whole = np.ones((1, len(patient)))
+        for i, name in enumerate(run.variants):
+            area, rates = statistics[2 * i : 2 * i + 2]
+            scored[name].auroc.append(float(area(whole)[0]))
+            scored[name].rates.append(rates(whole)[0])
+            scored[name].auroc_draws.append(draws[2 * i])
+            scored[name].rate_draws.append(draws[2 * i + 1])
+    return scored
+
+
+def _variant(run: Run, name: str, scored: Scored) -> dict[str, Any]:
+    tests = [run.part(name, fold, "test") for fold in run.folds]
+    pooled = pd.concat(tests)
+    label, score = pooled["label"].to_numpy(), pooled["score"].to_numpy()
+    grid, mean, sd = roc_band([roc_curve(t["label"], t["score"]) for t in tests])
+    bins = reliability(label, score)
+    entry = run.study["variants"][name]
+    at_half = {f"{rate}_at_0.5": scored.rate("0.5", rate) for rate in RATES}
+    return {
+        "label": entry.get("label", name),
+        "parameters": entry.get("parameters"),
+        "n": len(label),
+        "malignant": int(label.sum()),
+        "patients": pooled["patient_id"].nunique(),
+        "auroc": fold_summary(scored.auroc, np.stack(scored.auroc_draws)),
+        "auroc_delong_se": [np.sqrt(delong_variance(t["label"], t["score"])[1]) for t in tests],
+        **{rate: scored.rate("youden", rate) for rate in RATES},
+        **at_half,
+        "threshold": [cuts["youden"] for cuts in scored.thresholds],
+        "operating_points": [
+            {"rule": kind, "target": target, "threshold": [cuts[rule] for cuts in scored.thresholds],
+             **{rate: scored.rate(rule, rate) for rate in RATES}}
+            for (kind, target), rule in zip(TARGETS, RULES[2:], strict=True)
+        ],
+        "brier": scored.brier(),
+        "calibration_error": calibration_error(bins),
+        "calibration": bins,
+        "roc": {"false_positive_rate": grid, "mean": mean, "sd": sd},
+    }
+
+
+def _comparisons(run: Run, scored: dict[str, Scored]) -> list[dict[str, Any]]:
+    rows = []
+    for first, second in run.study["comparisons"]:
+        gains = np.subtract(scored[first].auroc, scored[second].auroc)
+        defined = np.isfinite(gains)
+        if not defined.any():
+            continue
+        draws = np.subtract(scored[first].auroc_draws, scored[second].auroc_draws)[defined].mean(axis=0)
+        variances = []
+        for fold in np.asarray(run.folds)[defined]:
+            a, b = run.part(first, fold, "test"), run.part(second, fold, "test")
+            variances.append(delong_test(a["label"], a["score"], b["score"])[1])
+        difference = float(gains[defined].mean())
+        rows.append({"first": first, "second": second, "difference": difference, "per_fold": gains,
+                     "ci95": interval(draws), "p": p_value(draws),
+                     # test sets of the folds are disjoint: the variance of a mean of k is Σ / k²
+                     "p_delong": z_test(difference, sum(variances) / len(variances) ** 2)})
+    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["p_holm"] = p
+    return rows
+
+
+def _localisation(run: Run, variant: str) -> dict[str, Any] | None:
+    table = load_localisation(run, variant)
+    if table is None or table.empty:
+        return None
+    hits, total = int(table["hit"].sum()), len(table)
+    found: dict[str, Any] = {"hits": hits, "n": total, "share": hits / total, "ci95": wilson(hits, total)}
+    for name in ("distance_mm", "radius_mm"):
+        values = pd.to_numeric(table[name], errors="coerce") if name in table else None
+        found[f"median_{name}"] = None if values is None else values.median()
+    return found
+
+
+def _notes(run: Run) -> list[str]:
+    """What a reader must know of folds in which something cannot be computed."""
+    notes = []
+    for fold in run.folds:
+        for split, consequence in (("test", "AUROC is undefined there and the fold is left out of its mean"),
+                                   ("validation", "no threshold can be chosen there")):
+            present = run.part(run.variants[0], fold, split)["label"].unique()
+            if len(present) < 2:
+                only = {(): "no rows", (0,): "nothing malignant", (1,): "only malignant"}[tuple(present)]
+                notes.append(f"Fold {fold}: {only} in {split}; {consequence}.")
+    return notes

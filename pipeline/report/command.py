@@ -1,0 +1,67 @@
+"""`python -m pipeline report RUN`: a study's predictions as metrics.json, report.html and a table."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pipeline.datalist import write_json
+from pipeline.errors import InputError
+from pipeline.report.analyse import analyse
+from pipeline.report.page import confidence, plus_minus, render
+from pipeline.report.predictions import load_run
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of the study")
+    parser.add_argument("--replicates", type=int, default=2000, help="bootstrap replicates of the intervals")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Write both files into the study's folder and print the main table."""
+    if args.replicates < 100:
+        raise InputError(f"--replicates {args.replicates}: 100 or more are needed for a 95 % interval")
+    run = load_run(args.run)
+    metrics = analyse(run, args.replicates, args.seed)
+    page = render(run, metrics)  # before anything is written: both files are of one run, or neither is new
+    write_json(args.run / "metrics.json", metrics)
+    write_text(args.run / "report.html", page)
+    print(table_text(run.study, metrics))
+    for note in metrics["notes"]:
+        print(f"note: {note}")
+    print(f"report: {args.run / 'report.html'}")
+    return 0
+
+
+def table_text(study: dict[str, Any], metrics: dict[str, Any]) -> str:
+    """The main table in aligned columns."""
+    rows = [("", "AUROC", "95 % interval", "accuracy", "paper: AUROC", "accuracy")]
+    for name, entry in metrics["variants"].items():
+        paper = study["variants"][name].get("paper") or {}
+        rows.append((entry["label"], plus_minus(entry["auroc"]), confidence(entry["auroc"]),
+                     plus_minus(entry["accuracy"]), plus_minus(paper.get("auroc"), 2),
+                     plus_minus(paper.get("accuracy"), 2)))
+    for entry in study.get("paper_rows") or []:
+        rows.append((entry.get("label", ""), "not run here", "", "", plus_minus(entry.get("auroc"), 2),
+                     plus_minus(entry.get("accuracy"), 2)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+                     for row in rows)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text under a temporary name, then rename: a reader never sees half a page."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,133 @@
+"""Charts as inline SVG: text stays text, and the same numbers give the same bytes."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart by the colour-blind; a variant keeps its colour and dash in every chart.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#A6488A", "#7A5C00", "#444444")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1, 2)), "-", (0, (3, 1)))
+MARKERS = ("D", "s", "^", "v", "P", "X")
+STYLE: Any = {  # for mpl.rc_context, whose type names every key there is
+    "svg.fonttype": "none",
+    "svg.hashsalt": "breast-bundles",
+    "font.family": "DejaVu Sans",  # measured with this one; the page sets its own
+    "font.size": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#555555",
+    "axes.labelcolor": "#222222",
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "axes.grid": True,
+    "grid.color": "#e4e6e9",
+    "grid.linewidth": 0.7,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+}
+
+
+def colour(index: int) -> str:
+    """The colour of the study's variant of that number."""
+    return COLOURS[index % len(COLOURS)]
+
+
+def svg(figure: Figure, name: str, description: str) -> str:
+    """A figure as an `<svg>` that scales with the page, with a description for those who cannot see it.
+
+    Args:
+        figure: the chart.
+        name: prefix of its ids, which would otherwise clash between charts of one page.
+        description: what is to be seen, plain text.
+    """
+    buffer = io.StringIO()
+    unnamed = dict.fromkeys(("Date", "Creator", "Type", "Format"))  # they would change from run to run
+    with mpl.rc_context(STYLE):
+        figure.savefig(buffer, format="svg", bbox_inches="tight", pad_inches=0.04, metadata=unnamed)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text).groups()  # type: ignore[union-attr]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", text)
+    text = text.replace("'DejaVu Sans'", "system-ui, 'Helvetica Neue', Arial")
+    opening = (f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{_attribute(description)}" '
+               f'style="max-width:{float(width) * 4 / 3:.0f}px">')
+    return re.sub(r"<svg[^>]*>", lambda _: opening, text, count=1)
+
+
+def _attribute(text: str) -> str:
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+
+
+def roc_figure(metrics: dict[str, Any]) -> str:
+    """Mean ROC curves over folds, a band of one standard deviation around each, readers as points."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.6, 4.3), layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=(0, (2, 3)))
+        for i, entry in enumerate(metrics["variants"].values()):
+            roc = entry["roc"]
+            if roc["mean"][0] is None:
+                continue
+            rate, mean, sd = (np.asarray(roc[k], dtype=float) for k in ("false_positive_rate", "mean", "sd"))
+            if len(metrics["folds"]) > 1:
+                axes.fill_between(rate, np.clip(mean - sd, 0, 1), np.clip(mean + sd, 0, 1), color=colour(i),
+                                  alpha=0.16, linewidth=0)
+            # from the origin upwards: the first point of the mean may lie above it
+            axes.plot(np.r_[0, rate], np.r_[0, mean], color=colour(i), linewidth=1.7, linestyle=DASHES[i % 6],
+                      label=f"{entry['label']} ({_number(entry['auroc']['mean'])})")
+        for i, (name, reader) in enumerate(metrics["readers"].items()):
+            if reader["sensitivity"] and reader["specificity"]:
+                axes.plot(1 - reader["specificity"]["value"], reader["sensitivity"]["value"], MARKERS[i % 6],
+                          color="#111111", markersize=6, markeredgecolor="white", linestyle="none",
+                          label=f"Reader: {name}")
+        axes.set(xlim=(-0.01, 1), ylim=(0, 1.01), aspect="equal")
+        axes.set(xlabel="1 − specificity", ylabel="Sensitivity")
+        axes.legend(title="Mean AUROC over folds in ( )", title_fontsize=8, alignment="left",
+                    loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0, handlelength=2.6,
+                    labelspacing=0.8)
+    areas = ", ".join(f"{e['label']} {_number(e['auroc']['mean'])}" for e in metrics["variants"].values())
+    return svg(figure, "roc", f"ROC curves, mean over folds. AUROC: {areas}.")
+
+
+def calibration_figure(metrics: dict[str, Any]) -> str:
+    """Reliability of each variant: observed share of malignant breasts against the mean score of a bin."""
+    entries = list(metrics["variants"].values())
+    columns = min(len(entries), 3)
+    rows = -(-len(entries) // columns)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(2.45 * columns + 0.4, 2.75 * rows), layout="constrained")
+        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        for axes in panels.flat[len(entries) :]:
+            axes.set_axis_off()
+        for i, (axes, entry) in enumerate(zip(panels.flat, entries, strict=False)):
+            _reliability_panel(axes, entry, colour(i))
+        for axes in panels[:, 0]:
+            axes.set_ylabel("Observed share malignant")
+        figure.supxlabel("Mean score of the bin", fontsize=8.5, color="#222222")
+    errors = ", ".join(f"{e['label']} {_number(e['calibration_error'])}" for e in entries)
+    return svg(figure, "calibration", "Reliability: observed share malignant against the mean score, "
+               f"with 95 % Wilson intervals. Expected calibration error: {errors}.")
+
+
+def _reliability_panel(axes: Axes, entry: dict[str, Any], shade: str) -> None:
+    bins = entry["calibration"]
+    score, share, low, high = (np.array([b[key] for b in bins]) for key in ("score", "share", "low", "high"))
+    axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=(0, (2, 3)))
+    reach = np.clip([share - low, high - share], 0, None)
+    axes.errorbar(score, share, yerr=reach, color=shade, linewidth=1.3, elinewidth=0.9, capsize=2, marker="o",
+                  markersize=3.5)
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal", xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+    axes.set_title(entry["label"], fontsize=8.5, color="#222222", loc="left")
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"

@@ -1,0 +1,184 @@
+"""What a study left in its folder, read and checked before anything is computed from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.errors import InputError
+
+SCHEMA = "breast-bundles/study/1"
+COLUMNS = ("exam_id", "patient_id", "side", "fold", "split", "label", "score")
+ITEM = ("exam_id", "side", "image_id", "lesion_id")  # what tells rows apart, where the columns are there
+AGAIN = "run the same `python -m pipeline study ...` command again"
+SPLIT_AGAIN = f"write the folds again with `python -m data_lists`, then {AGAIN}"
+
+
+@dataclass
+class Run:
+    """A study: what `study.json` says, and the predictions of each variant in each fold.
+
+    Every table has one row a breast (or lesion, image, exam), sorted, so that row i of one variant's test
+    table and row i of another's are the same breast.
+    """
+
+    folder: Path
+    study: dict[str, Any]
+    tables: dict[str, dict[int, pd.DataFrame]]
+
+    @property
+    def variants(self) -> list[str]:
+        """Names of the variants, in the study's order; the first is the one the study is about."""
+        return list(self.study["variants"])
+
+    @property
+    def folds(self) -> list[int]:
+        """Folds that were run."""
+        return list(self.study["folds"])
+
+    def part(self, variant: str, fold: int, split: str) -> pd.DataFrame:
+        """The `validation` or the `test` rows of a variant in a fold."""
+        table = self.tables[variant][fold]
+        return table[table["split"] == split].reset_index(drop=True)
+
+    def columns(self, prefix: str) -> list[str]:
+        """Names of what follows `group_` or `reader_` in any table of the first variant."""
+        names = (c for table in self.tables[self.variants[0]].values() for c in table.columns)
+        return [name.removeprefix(prefix) for name in dict.fromkeys(names) if name.startswith(prefix)]
+
+
+def load_run(folder: Path | str) -> Run:
+    """Read a study's folder.
+
+    Raises:
+        InputError: something is missing, or cannot be what an evaluation wrote.
+    """
+    folder = Path(folder)
+    study = _read_study(folder / "study.json")
+    paths = {v: {f: folder / v / f"fold{f}" / "predictions.csv" for f in study["folds"]}
+             for v in study["variants"]}
+    missing = [p.parent for folds in paths.values() for p in folds.values() if not p.is_file()]
+    if missing:
+        names = ", ".join(str(p.relative_to(folder)) for p in missing[:4])
+        more = f" and {len(missing) - 4} more" if len(missing) > 4 else ""
+        raise InputError(f"{folder}: no predictions of {names}{more}; {AGAIN}")
+    tables = {v: {f: _read_table(path, f) for f, path in folds.items()} for v, folds in paths.items()}
+    run = Run(folder, study, tables)
+    _check_same_breasts(run)
+    _check_patients_between_folds(run)
+    return run
+
+
+def _read_study(path: Path) -> dict[str, Any]:
+    try:
+        study = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{path}: no such file; name the folder of a `python -m pipeline study`") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); {AGAIN}") from None
+    if not isinstance(study, dict) or study.get("schema") != SCHEMA:
+        raise InputError(f"{path}: not a study's record (schema {SCHEMA!r} expected); {AGAIN}")
+    for key, kind in (("title", str), ("folds", list), ("variants", dict)):
+        if not isinstance(study.get(key), kind) or not study[key]:
+            raise InputError(f"{path}: {key!r} is missing or empty; {AGAIN}")
+    # A study run with --variants keeps the comparisons of the whole table: those it cannot make are left out.
+    pairs = study.get("comparisons") or []
+    study["comparisons"] = [pair for pair in pairs if set(pair) <= set(study["variants"])]
+    return study
+
+
+def _read_table(path: Path, fold: int) -> pd.DataFrame:
+    """One `predictions.csv`, checked: label and fold int, score and readers float, everything else text."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)  # a group may be called NA
+    except (OSError, ValueError, pd.errors.EmptyDataError) as error:
+        raise InputError(f"{path}: cannot be read as a table ({str(error).strip()}); {AGAIN}") from None
+    absent = [name for name in COLUMNS if name not in table.columns]
+    if absent:
+        raise InputError(f"{path}: column {', '.join(absent)} is missing; {AGAIN}")
+
+    def refuse(rows: Iterable[bool], what: str) -> None:
+        rows = np.asarray(rows, dtype=bool)
+        if rows.any():
+            exam = table["exam_id"][int(np.argmax(rows))]
+            others = f" and {int(rows.sum()) - 1} more" if rows.sum() > 1 else ""
+            remedy = "" if what.endswith(AGAIN) else f"; {AGAIN}"
+            raise InputError(f"{path}: exam {exam}{others}: {what}{remedy}")
+
+    refuse(~table["split"].isin(["validation", "test"]), "split is neither validation nor test")
+    refuse(~table["label"].isin(["0", "1", "0.0", "1.0"]), "label is neither 0 nor 1")
+    refuse(pd.to_numeric(table["fold"], errors="coerce") != fold, f"fold is not {fold}")
+    score = pd.to_numeric(table["score"], errors="coerce")
+    refuse(score.isna(), "score is not a number")
+    refuse((score < 0) | (score > 1), "score is outside [0, 1]")
+    table = table.assign(fold=fold, label=table["label"].astype(float).astype(int), score=score)
+    for name in (c for c in table.columns if c.startswith("reader_")):
+        given = pd.to_numeric(table[name], errors="coerce")
+        refuse(given.isna() & (table[name].str.strip() != ""), f"{name} is not a number")
+        table[name] = given
+    if not (table["split"] == "test").any():
+        raise InputError(f"{path}: no row of the test split; {AGAIN}")
+    item = item_columns(table)
+    refuse(table.duplicated(["split", *item]), "is listed twice")
+    validating = set(table["patient_id"][table["split"] == "validation"])
+    refuse((table["split"] == "test") & table["patient_id"].isin(validating),
+           f"its patient is in validation and in test; {SPLIT_AGAIN}")
+    return table.sort_values(["split", *item], kind="stable").reset_index(drop=True)
+
+
+def item_columns(table: pd.DataFrame) -> list[str]:
+    """The columns that together tell one scored item from another."""
+    return [name for name in ITEM if name in table.columns]
+
+
+def _check_same_breasts(run: Run) -> None:
+    """Variants are compared on the same breasts with the same labels, or not at all."""
+    first = run.variants[0]
+    for fold in run.folds:
+        expected = run.part(first, fold, "test")
+        columns = [*item_columns(expected), "patient_id", "label"]
+        for variant in run.variants[1:]:
+            found = run.part(variant, fold, "test")
+            if not set(columns) <= set(found.columns) or not expected[columns].equals(found[columns]):
+                raise InputError(f"{run.folder}: {variant}/fold{fold} tests other breasts, or other labels, "
+                                 f"than {first}/fold{fold}; remove the older of the two folders and {AGAIN}")
+
+
+def _check_patients_between_folds(run: Run) -> None:
+    """Folds are resampled one by one: a patient tested in two would make the intervals too narrow."""
+    seen: dict[str, int] = {}
+    for fold in run.folds:
+        table = run.part(run.variants[0], fold, "test")
+        for patient, exam in zip(table["patient_id"], table["exam_id"], strict=True):
+            if seen.setdefault(patient, fold) != fold:
+                raise InputError(f"{run.folder}: exam {exam}: its patient is tested in folds {seen[patient]} "
+                                 f"and {fold}; {SPLIT_AGAIN}")
+
+
+def load_localisation(run: Run, variant: str) -> pd.DataFrame | None:
+    """Hits of the map's peak on malignant test breasts, all folds; None where no evaluation wrote any.
+
+    Raises:
+        InputError: a table that is none, or a hit that is neither 0 nor 1.
+    """
+    parts = []
+    for fold in run.folds:
+        path = run.folder / variant / f"fold{fold}" / "localisation.csv"
+        if not path.is_file():
+            continue
+        try:
+            table = pd.read_csv(path, dtype={"exam_id": str, "side": str}, keep_default_na=False)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read as a table ({str(error).strip()}); {AGAIN}") from None
+        if not {"exam_id", "side", "hit"} <= set(table.columns) or not table["hit"].isin([0, 1]).all():
+            raise InputError(f"{path}: columns exam_id, side, hit (0 or 1) expected; {AGAIN}")
+        test = run.part(variant, fold, "test")
+        malignant = test.loc[test["label"] == 1, ["exam_id", "side"]].drop_duplicates()
+        parts.append(table.merge(malignant, on=["exam_id", "side"]))
+    return pd.concat(parts, ignore_index=True) if parts else None
