@@ -95,10 +95,10 @@ def analyse(run: Run, count: int = 2000, seed: int = 0) -> dict[str, Any]:
 def _best(run: Run, variants: dict[str, dict[str, Any]]) -> dict[str, str]:
     """Of each group of alternatives (learning rates of one baseline), the one with the highest mean AUROC."""
     best: dict[str, str] = {}
-    area = {name: np.nan_to_num(entry["auroc"]["mean"], nan=-1.0) for name, entry in variants.items()}
+    area = {name: entry["auroc"]["mean"] for name, entry in variants.items()}
     for name in run.variants:
         group = run.study["variants"][name].get("best_of")
-        if group and (group not in best or area[name] > area[best[group]]):
+        if group and np.isfinite(area[name]) and (group not in best or area[name] > area[best[group]]):
             best[group] = name
     return best
 
@@ -162,7 +162,7 @@ def _variant(run: Run, name: str, scored: Scored) -> dict[str, Any]:
     pooled = pd.concat(tests)
     label, score = pooled["label"].to_numpy(), pooled["score"].to_numpy()
     grid, mean, sd = roc_band([roc_curve(t["label"], t["score"]) for t in tests])
-    bins = reliability(label, score)
+    bins = reliability(label, score, bins=min(max(len(label) // 20, 2), 10))
     entry = run.study["variants"][name]
     at_half = {f"{rate}_at_0.5": scored.rate("0.5", rate) for rate in RATES}
     return {

@@ -91,9 +91,10 @@ def roc_figure(metrics: dict[str, Any]) -> str:
                           label=f"Reader: {name}")
         axes.set(xlim=(-0.01, 1), ylim=(0, 1.01), aspect="equal")
         axes.set(xlabel="1 − specificity", ylabel="Sensitivity")
-        axes.legend(title="Mean AUROC over folds in ( )", title_fontsize=8, alignment="left",
-                    loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0, handlelength=2.6,
-                    labelspacing=0.8)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(title="Mean AUROC over folds in ( )", title_fontsize=8, alignment="left",
+                        labelspacing=0.8, loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0,
+                        handlelength=2.6)
     areas = ", ".join(f"{e['label']} {_number(e['auroc']['mean'])}" for e in metrics["variants"].values())
     return svg(figure, "roc", f"ROC curves, mean over folds. AUROC: {areas}.")
 

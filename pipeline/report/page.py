@@ -78,7 +78,7 @@ def summary_text(study: dict[str, Any], metrics: dict[str, Any]) -> str:
              else f"Data: {kind}." if kind else ""]
     known = {key: count_text(data[key]) for key in ("exams", "patients", "breasts", "malignant")
              if data.get(key) is not None}
-    malignant = f", of which {known.pop('malignant')} are malignant" if "malignant" in known else ""
+    malignant = f", {known.pop('malignant')} of them malignant" if "malignant" in known else ""
     if known:
         words.append(f"It has {_listed([f'{number} {key}' for key, number in known.items()])}{malignant}.")
     total = study["fold_count"]

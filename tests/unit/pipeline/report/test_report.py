@@ -128,7 +128,8 @@ def test_brier_and_readers_are_those_of_the_rows_of_test(finished: Path, metrics
     read = pd.concat(tests).dropna(subset="reader_one")
     reader = metrics["readers"]["one"]
     assert reader["n"] == len(read) == 216
-    assert reader["auroc"]["value"] == pytest.approx(roc_auc_score(read["label"], read["reader_one"]), abs=1e-5)
+    area = roc_auc_score(read["label"], read["reader_one"])
+    assert reader["auroc"]["value"] == pytest.approx(area, abs=1e-5)
     assert reader["positive_from"] == 4
     called = read["reader_one"][read["label"] == 1] >= 4
     assert reader["sensitivity"]["value"] == pytest.approx(called.mean(), abs=1e-5)
@@ -254,7 +255,7 @@ def test_study_with_nothing_optional(tmp_path: Path) -> None:
 def test_fold_with_one_class_is_left_out_and_said(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     for variant in VARIANTS:
-        edit(run / variant / "fold1" / "predictions.csv", lambda t: t.loc[t["split"] == "test"].index, "label", "0")
+        edit(run / variant / "fold1" / "predictions.csv", lambda t: t["split"] == "test", "label", "0")
     assert main(["report", str(run), "--replicates", "100"]) == 0
     metrics = json.loads((run / "metrics.json").read_text())
     area = metrics["variants"]["main"]["auroc"]
@@ -262,6 +263,21 @@ def test_fold_with_one_class_is_left_out_and_said(tmp_path: Path) -> None:
     assert area["mean"] == area["per_fold"][0]
     assert any("Fold 1" in note and "undefined" in note for note in metrics["notes"])
     assert metrics["notes"][0] in (run / "report.html").read_text()
+
+
+def test_study_in_which_nothing_is_defined_says_so(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", folds=(0,))
+    for variant in VARIANTS:
+        edit(run / variant / "fold0" / "predictions.csv", lambda t: t["label"] == "1", "label", "0")
+    assert main(["report", str(run), "--replicates", "100"]) == 0
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["best_of"] == {} and metrics["comparisons"] == []
+    undefined = {"mean": None, "sd": None, "per_fold": [None], "ci95": [None, None]}
+    assert metrics["variants"]["main"]["auroc"] == undefined
+    assert metrics["variants"]["main"]["accuracy"]["mean"] is None  # no threshold either
+    page = (run / "report.html").read_text()
+    assert "AUROC of Main is undefined" in page
+    assert not re.search(r"[> ](nan|None)[ <]", page)
 
 
 def edit(path: Path, rows: Callable[[pd.DataFrame], Any], column: str, value: str) -> None:
