@@ -20,7 +20,7 @@ from transforms.resample import resample
 SIDES = ("L", "R")
 _COARSE = (96, 96, 16)  # voxels (x, y, z) of the image on which the outline is found
 _AIR = 1 / 32  # rows of air kept in front of the breasts, as a part of the rows kept
-_BEHIND = 1 / 4  # rows kept behind the skin over the sternum: at the paper's size 38 mm, for what lies beside the chest
+_BEHIND = 3 / 8  # rows kept behind the skin over the sternum: at the paper's size 58 mm, for what lies beside the chest
 
 
 @dataclass(frozen=True)
