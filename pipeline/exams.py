@@ -10,6 +10,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from monai.config import KeysCollection
+from monai.data.utils import list_data_collate
 from monai.transforms import MapTransform
 
 from pipeline.datalist import write_json
@@ -51,8 +52,9 @@ def collate(exams: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """A batch of one exam: `image` becomes `(1, S, C, X, Y, Z)`, everything else is kept in a list of one."""
     if len(exams) != 1:
         raise ValueError(f"exams go one at a time, got {len(exams)}")
-    image = exams[0]["image"]
-    return {**{key: [value] for key, value in exams[0].items()}, "image": image[None]}
+    # By MONAI's collate, so that the engine's decollation gives back the whole meta.
+    image = list_data_collate([{"image": exams[0]["image"]}])["image"]
+    return {**{key: [value] for key, value in exams[0].items()}, "image": image}
 
 
 class SaveResultd(MapTransform):
@@ -75,10 +77,12 @@ class SaveResultd(MapTransform):
         self.shown = int(shown)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        result = dict(data)
+        if "exam_id" not in result:  # not from `find`: a server, which sends the answer itself
+            return result
         from pipeline.preview import save_preview  # matplotlib is slow to import and servers do without it
 
-        result = dict(data)
-        name = str(result.get("exam_id", "exam"))
+        name = str(result["exam_id"])
         heat = result[self.keys[0]]
         self.output_dir.mkdir(parents=True, exist_ok=True)
         image = nib.Nifti1Image(np.asarray(heat[0].cpu()), np.asarray(heat.meta["original_affine"]))

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from monai.inferers import Inferer
 from torch import nn
 
+from transforms.intensity import air_threshold
+
 
 def evidence_map(network: Any, image: torch.Tensor, shifts: int = 1, stride: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits, and the exact class activation map for malignant against benign (multi-scale curriculum, Fig. 3).
@@ -63,6 +65,13 @@ def heat(logits: torch.Tensor, evidence: torch.Tensor) -> torch.Tensor:
     return logits.softmax(dim=1)[:, 1].reshape(-1, 1, 1, 1, 1) * positive / peak
 
 
+def body_mask(image: torch.Tensor, channel: int = 0) -> torch.Tensor:
+    """Where there is tissue: `(B, C, X, Y, Z)` to 0 or 1 `(B, 1, X, Y, Z)`, from one channel, smoothed in plane."""
+    plane = F.avg_pool3d(image[:, channel : channel + 1].float(), (5, 5, 1), stride=1, padding=(2, 2, 0))
+    cuts = [air_threshold(single.cpu().numpy()) for single in plane]
+    return (plane > torch.tensor(cuts, device=image.device).reshape(-1, 1, 1, 1, 1)).float()
+
+
 class ActivationMapInferer(Inferer):
     """Logits and heat maps of whole breasts in one pass.
 
@@ -71,17 +80,27 @@ class ActivationMapInferer(Inferer):
 
     Args:
         shifts: see `evidence_map`.
+        body_channel: a channel that shows the body's outline: air is no place for evidence and stays cold. None
+            leaves the map as it is.
     """
 
-    def __init__(self, shifts: int = 1) -> None:
+    def __init__(self, shifts: int = 1, body_channel: int | None = 0) -> None:
         self.shifts = int(shifts)
+        self.body_channel = body_channel
 
     def __call__(self, inputs: torch.Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
         inputs = inputs.as_tensor() if hasattr(inputs, "as_tensor") else inputs
         lead, single = inputs.shape[:-4], inputs.flatten(0, -5)
         network.eval()
         with torch.no_grad():
-            parts = [evidence_map(network, breast[None], self.shifts) for breast in single]
+            parts = [self._one(breast[None], network) for breast in single]
         logits = torch.cat([logits for logits, _ in parts])
-        maps = torch.cat([heat(logits, evidence)[:, 0] for logits, evidence in parts])
+        maps = torch.cat([part for _, part in parts])
         return {"logits": logits.reshape(*lead, -1), "heatmap": maps.reshape(*lead, *maps.shape[1:])}
+
+    def _one(self, image: torch.Tensor, network: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits `(1, 2)` and heat `(1, X, Y, Z)` of one breast."""
+        logits, evidence = evidence_map(network, image, self.shifts)
+        if self.body_channel is not None:
+            evidence = evidence.clamp(min=0) * body_mask(image, self.body_channel)
+        return logits, heat(logits, evidence)[:, 0]

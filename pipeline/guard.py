@@ -103,7 +103,7 @@ def _write_record(folder: Path, record: str, config: dict[str, Any]) -> None:
         for name in sorted(plain.keys() & before.keys() - _MAY_CHANGE):
             if plain[name] != before[name] and not isinstance(plain[name], dict) and not _is_code(plain[name]):
                 raise InputError(f"{folder.name}: holds a run with {name} = {before[name]}, this one has {plain[name]}; "
-                                 "choose another --output_dir, or start afresh with --resume false")
+                                 "choose another --output_dir, or start afresh with --resume False")
     folder.mkdir(parents=True, exist_ok=True)
     lines = [f"# {name}: {value}" for name, value in environment().items()]
     temporary = path.with_name(f".{path.name}.part")

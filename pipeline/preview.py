@@ -27,7 +27,7 @@ def save_preview(breasts: torch.Tensor, heat: torch.Tensor, result: Mapping[str,
     axes = figure.subplots(1, 2 * len(sides), squeeze=False)[0]
     order = sorted(range(len(sides)), key=lambda s: sides[s] != "R")  # as radiologists look: right breast on the left
     for column, s in enumerate(order):
-        voxels = breasts[s, shown].float().cpu().numpy()
+        voxels = breasts[s, min(shown, breasts.shape[1] - 1)].float().cpu().numpy()
         z = int(np.unravel_index(int(heat[s].argmax()), heat[s].shape)[2])
         top = max(float(np.percentile(voxels, 99.8)), 1e-6)
         mirror = -1 if sides[s] == "R" else 1  # x runs from the midline outwards; the midline belongs in the middle

@@ -50,6 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overlay", type=Path, action="append", default=[], help="config to put last, e.g. "
                         "bundles/common/smoke.yaml; may be repeated")
     parser.add_argument("--shard", default="0/1", metavar="I/N", help="do every N-th run only, for job arrays")
+    parser.add_argument("--prepare-only", action="store_true", help="stop after the preparation, as a job array wants "
+                        "it: its tasks must not prepare at the same time")
     parser.add_argument("--print", action="store_true", dest="only_print", help="print the commands, run nothing")
 
 
@@ -130,6 +132,8 @@ def main(args: argparse.Namespace) -> int:
     runner.total = 1 + sum(map(len, chains))
     runner.run_chain([prepare], threads=os.cpu_count() or 1)
     _write_study(study, source)
+    if args.prepare_only:
+        return 0
     runner.run_all(chains)
     _write_study(study, source)
     print(f"study: {runner.total} steps done; next: python -m pipeline report {study.out}")

@@ -50,7 +50,8 @@ class MalignancyResultd(MapTransform):
     Args:
         keys: where the map is put, e.g. `pred`.
         image_key: the breasts as `transforms.LoadBreastsd` gives them.
-        output: `float` or `labels`; a key `heatmap_output` of the dictionary overrides it.
+        output: `float` or `labels`; a key `heatmap_output` of the dictionary overrides it, and so does a key
+            `result_dtype` of uint8, by which viewers say that they would cut a float map to zeros.
     """
 
     def __init__(self, keys: KeysCollection, image_key: str = "image", output: str = "float",
@@ -69,7 +70,8 @@ class MalignancyResultd(MapTransform):
         exam = Grid(tuple(int(n) for n in meta["spatial_shape"]), np.asarray(meta["original_affine"]))
         heat = maps_to_exam(torch.as_tensor(answer["heatmap"]), meta["breast_affines"], exam)
         levels = (0.5, 0.75, 0.9)
-        output = result.get("heatmap_output", self.output)
+        viewer = "labels" if str(result.get("result_dtype", "")).endswith("uint8") else self.output
+        output = result.get("heatmap_output", viewer)
         output = output[0] if isinstance(output, (list, tuple)) else output  # MONAI Label sends its choices along
         if output == "labels":
             heat = sum((heat >= level).to(torch.uint8) for level in levels)  # type: ignore[assignment]

@@ -6,6 +6,7 @@ No voxel is touched here. A chain of steps (reorient, resize, crop, flip) is one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import nibabel as nib
@@ -56,8 +57,8 @@ class Grid:
         step[:3, 3] = zoom / 2 - 0.5
         return Grid(tuple(int(n) for n in shape), self.affine @ step)
 
-    def cropped(self, start: tuple[int, int, int], shape: tuple[int, int, int]) -> Grid:
-        """A box of the grid; it may reach beyond the grid's border."""
+    def cropped(self, start: Sequence[float] | np.ndarray, shape: tuple[int, int, int]) -> Grid:
+        """A box of the grid; it may reach beyond the grid's border, and start between voxels."""
         step = np.eye(4)
         step[:3, 3] = start
         return Grid(tuple(int(n) for n in shape), self.affine @ step)

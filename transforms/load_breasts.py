@@ -21,8 +21,10 @@ from transforms.errors import InputError
 from transforms.grid import Grid
 from transforms.intensity import tissue_scale
 from transforms.load import Image, is_image, read_image
+from transforms.motion import estimate_shift
 from transforms.resample import resample
 
+_NEGLIGIBLE = 0.02  # voxels; a smaller shift is not worth an interpolation
 T2 = ("t2",)  # contrasts that are not phases of the dynamic series: own grid, own scale
 
 
@@ -39,17 +41,20 @@ class LoadBreasts(Transform):
         matrix: voxels `(x, y, z)` of the whole exam after resampling; paper: 512×512×32 (§2).
         rows: antero-posterior rows kept; paper: 256 (§2).
         field_of_view: `bilateral` or `single`, see `transforms.breasts.Layout`.
+        align: shift each later phase onto the first, every breast by itself (see `transforms.motion`); the shift
+            becomes part of the one interpolation. Ours: the paper does not mention motion.
         sides: breasts that the exam has.
     """
 
     def __init__(self, channels: Sequence[str], matrix: Sequence[int] = (512, 512, 32), rows: int = 256,
-                 field_of_view: str = "bilateral", sides: Sequence[str] = SIDES) -> None:
+                 field_of_view: str = "bilateral", align: bool = True, sides: Sequence[str] = SIDES) -> None:
         if not channels or len(set(channels)) != len(channels):
             raise InputError(f"channels {list(channels)} must name each contrast once")
         if len(matrix) != 3 or min(*matrix, rows) < 1 or matrix[0] % 2:
             raise InputError(f"matrix {list(matrix)} and rows {rows} must be positive, matrix[0] even")
         self.channels = tuple(channels)
         self.layout = Layout(tuple(int(n) for n in matrix), int(rows), field_of_view)
+        self.align = bool(align)
         self.sides = tuple(sides)
 
     def __call__(self, exam: Any, sides: Sequence[str] | None = None) -> MetaTensor:
@@ -65,7 +70,8 @@ class LoadBreasts(Transform):
         Returns:
             `(S, C, X, Y, Z)` float32, breasts in the order of `sides`, as a view of memory in the order
             `(S, C, Z, Y, X)`. Its meta holds `affine` and `spatial_shape` of the exam's own grid, `sides`,
-            `breast_affines` (voxel of a breast to RAS mm), `scales` and `digests` by contrast.
+            `breast_affines` (voxel of a breast to RAS mm), and by contrast `scales`, `shifts` (a breast's motion in
+            voxels) and `digests`.
 
         Raises:
             InputError: a file is missing or damaged, grids differ, voxels are not finite, or no body is found.
@@ -75,7 +81,9 @@ class LoadBreasts(Transform):
         grids: dict[str, Grid] = {}
         scales: dict[str, float] = {}
         digests: dict[str, str] = {}
+        shifts: dict[str, list[list[float]]] = {}
         exam_grid: Grid | None = None
+        first: str | None = None
         for contrast, name, image in _contrasts(exam, self.channels):
             if image.array.ndim != 3:
                 raise InputError(f"{name}: has {image.array.ndim} axes, 3 expected; give one file a contrast",
@@ -97,7 +105,18 @@ class LoadBreasts(Transform):
                 scale = next((scales[k] for k in scales if k not in T2), scale)
             scales[contrast], digests[contrast] = scale, image.digest
             for s, side in enumerate(sides):
-                resample(image.array, grid, grids[side], out=breasts[s, self.channels.index(contrast)]).div_(scale)
+                own = breasts[s, self.channels.index(contrast)]
+                resample(image.array, grid, grids[side], out=own)
+                if self.align and contrast not in T2:
+                    if first is None or first == contrast:
+                        first = contrast
+                    else:
+                        still = breasts[s, self.channels.index(first)] * scale
+                        shift = estimate_shift(still, own)
+                        shifts.setdefault(contrast, []).append([round(float(v), 3) for v in shift])
+                        if np.abs(shift).max() > _NEGLIGIBLE:
+                            resample(image.array, grid, grids[side].cropped(shift, grids[side].shape), out=own)
+                own.div_(scale)
         assert exam_grid is not None  # `channels` is not empty
         meta = {
             "affine": torch.from_numpy(np.ascontiguousarray(exam_grid.affine)),
@@ -107,6 +126,7 @@ class LoadBreasts(Transform):
             "sides": list(sides),
             "breast_affines": [grids[side].affine for side in sides],
             "scales": scales,
+            "shifts": shifts,
             "digests": digests,
         }
         return MetaTensor(breasts.permute(0, 1, 4, 3, 2), meta=meta)
@@ -119,10 +139,10 @@ class LoadBreastsd(MapTransform):
     """
 
     def __init__(self, keys: KeysCollection, channels: Sequence[str], matrix: Sequence[int] = (512, 512, 32),
-                 rows: int = 256, field_of_view: str = "bilateral", sides: Sequence[str] = SIDES,
-                 allow_missing_keys: bool = False) -> None:
+                 rows: int = 256, field_of_view: str = "bilateral", align: bool = True,
+                 sides: Sequence[str] = SIDES, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.load = LoadBreasts(channels, matrix, rows, field_of_view, sides)
+        self.load = LoadBreasts(channels, matrix, rows, field_of_view, align, sides)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)

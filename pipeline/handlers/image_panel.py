@@ -38,7 +38,7 @@ class ImagePanel:
 
             self.writer = SummaryWriter(self.log_dir)
         image = engine.state.output["image"].detach().float().cpu()  # (B, C, X, Y, Z)
-        picture = image[:, self.shown].amax(dim=-1).transpose(1, 2).flip(1)  # (B, Y, X), anterior up
+        picture = image[:, min(self.shown, image.shape[1] - 1)].amax(dim=-1).transpose(1, 2).flip(1)  # (B, Y, X), anterior up
         top = picture.amax(dim=(1, 2), keepdim=True).clamp(min=1e-6)
         row = (picture.clamp(min=0) / top).unbind(0)
         self.writer.add_image("validation/enhancement", torch.cat(row, dim=1)[None], engine.state.epoch)

@@ -64,7 +64,7 @@ class RunState:
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, KeyError, EOFError, ValueError) as error:
             raise InputError(f"{self.state_path.name}: does not fit this run ({str(error).splitlines()[0][:100]}); "
-                             "choose another --output_dir, or start afresh with --resume false") from None
+                             "choose another --output_dir, or start afresh with --resume False") from None
         engine.state.epoch, engine.state.iteration = state["epoch"], state["iteration"]
         if self.evaluator is not None:
             self.evaluator.state.best_metric = state["best_metric"]

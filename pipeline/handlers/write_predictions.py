@@ -82,7 +82,7 @@ class WritePredictions:
     def _picture(self, row: dict[str, Any], image: torch.Tensor, heat: torch.Tensor, lesions: list[list[float]],
                  z: int) -> dict[str, Any]:
         """One slice as the report shows it: rows from anterior to posterior, columns from the midline outwards."""
-        shown = image[self.shown].float().cpu().numpy()
+        shown = image[min(self.shown, len(image) - 1)].float().cpu().numpy()
         plane = shown[:, :, z]
         plane = np.clip(plane / max(np.percentile(shown, 99.8), 1e-6), 0, 1)
         here = [lesion for lesion in lesions if abs(lesion[2] - z) <= 1.5]
