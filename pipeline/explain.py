@@ -88,7 +88,7 @@ class ActivationMapInferer(Inferer):
         self.shifts = int(shifts)
         self.body_channel = body_channel
 
-    def __call__(self, inputs: torch.Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
+    def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
         inputs = inputs.as_tensor() if hasattr(inputs, "as_tensor") else inputs
         lead, single = inputs.shape[:-4], inputs.flatten(0, -5)
         network.eval()

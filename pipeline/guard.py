@@ -48,8 +48,10 @@ def begin(output_dir: Path | str | None, record: str = RECORD, **asked_for: Any)
     if command is None:
         return
     install_excepthook()
-    for name in command:
+    for name, value in command.items():
         _check_known(name, config)
+        if isinstance(value, str) and value.lower() in ("true", "false", "none", "null"):
+            raise InputError(f"--{name} {value}: taken as a text; write True, False or None")
     for name, value in {**asked_for, "output_dir": output_dir}.items():
         if value is None:
             raise InputError(f"{name} is not set; add --{name} to the command (see the comment at {name} in the "

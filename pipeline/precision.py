@@ -62,7 +62,7 @@ def _autocast(network: nn.Module, kind: str) -> nn.Module:
             result = plain(*args, **kwargs)
         return result.float()
 
-    network.forward = forward  # type: ignore[method-assign]
+    network.forward = forward
     return network
 
 

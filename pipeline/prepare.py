@@ -23,7 +23,7 @@ from pipeline import prepared
 from pipeline.datalist import Datalist, Exam, load, write_json
 from pipeline.errors import InputError, one_line
 from pipeline.verify import verify
-from transforms.grid import Grid
+from transforms.grid import Grid, triple
 
 VERSION = 4  # raise it whenever the same parameters give other arrays
 _RECORDS = "records"
@@ -152,7 +152,7 @@ def _collect(source: Datalist, exams: Sequence[Exam], records: Path, parameters:
     for exam in exams:
         record = json.loads((records / f"{exam.exam_id}.json").read_text())
         for side, array in record["arrays"].items():
-            grid = Grid(tuple(array["shape"]), np.asarray(array["affine"]))
+            grid = Grid(triple(array["shape"]), np.asarray(array["affine"]))
             marked = [lesion for lesion in exam.lesions if lesion.side == side and lesion.malignant is not None]
             inside = [lesion for lesion in marked if grid.contains(np.asarray(lesion.center_mm))]
             breasts.append({

@@ -135,8 +135,8 @@ class BalancedSampler(DistributedSampler):
                  num_replicas: int | None = None, rank: int | None = None) -> None:
         distributed = dist.is_available() and dist.is_initialized()
         replicas = num_replicas or (dist.get_world_size() if distributed else 1)
-        super().__init__(cases, replicas, (dist.get_rank() if distributed else 0) if rank is None else rank,
-                         seed=seed)
+        own = (dist.get_rank() if distributed else 0) if rank is None else rank
+        super().__init__(Dataset(cases), replicas, own, seed=seed)
         labels = np.asarray([int(case["label"]) for case in cases])
         self.members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
         if len(self.members) < 2:

@@ -88,7 +88,7 @@ class Study:
         files = [str(self.bundle / "configs" / name) for name in entry["configs"]]
         if self.preset in entry:
             files.append(str(self.bundle / "configs" / entry[self.preset]))
-        files += [str(path) for path in self.overlays]
+        files += [str(path) for path in self.overlays if entry is not self.plan["prepare"]]
         command = [sys.executable, "-m", "monai.bundle", "run", "--bundle_root", str(self.bundle), "--config_file",
                    repr(files) if len(files) > 1 else files[0]]
         for name, value in settings.items():
@@ -130,7 +130,7 @@ def main(args: argparse.Namespace) -> int:
         _verify(args.datalist, source, study)
     runner = Runner(args.jobs)
     runner.total = 1 + sum(map(len, chains))
-    runner.run_chain([prepare], threads=os.cpu_count() or 1)
+    runner.run_chain([prepare], threads=_cores())
     _write_study(study, source)
     if args.prepare_only:
         return 0
@@ -193,7 +193,7 @@ class Runner:
     def __init__(self, jobs: int | None) -> None:
         gpus = _gpu_count()
         self.gpus = gpus
-        self.jobs = max(jobs or (gpus or os.cpu_count() or 1), 1)
+        self.jobs = max(jobs or (gpus or _cores()), 1)
         self.total = self.finished = 0
         self.lock = threading.Lock()
         self.processes: set[subprocess.Popen[bytes]] = set()
@@ -205,7 +205,7 @@ class Runner:
         Raises:
             InputError: a step failed; names it, its last words and its log.
         """
-        threads = max((os.cpu_count() or 1) // self.jobs, 1)
+        threads = max((_cores()) // self.jobs, 1)
         failures = []
         with ThreadPoolExecutor(self.jobs) as pool, self._stop_children_on_signals():
             futures = [pool.submit(self.run_chain, chain, threads, i) for i, chain in enumerate(chains)]
@@ -280,6 +280,11 @@ def _last_words(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(errors="replace").replace("\r", "\n").splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("error: ")]
     return (errors or lines or ["no output"])[-1].removeprefix("error: ")[:300]
+
+
+def _cores() -> int:
+    """Cores that this process may use, which under SLURM are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _gpu_count() -> int:

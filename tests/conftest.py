@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from data_lists.__main__ import main as convert
 from pipeline.datalist import Datalist, Exam, Lesion, assign_folds, load, save
+from pipeline.phantoms import breast_mri
 
 SHAPE = (64, 64, 8)
 # Like a scanner's axial series, the first axis runs to the patient's left, so that x does not grow with the
@@ -103,3 +106,73 @@ def tiny_cohort(_written_cohort: Path, tmp_path: Path) -> Cohort:
     folder = tmp_path / "cohort"
     shutil.copytree(_written_cohort, folder)
     return Cohort(folder, folder / "list.json")
+
+
+# A synthetic breast MRI cohort, matrices for seconds on one core; and the preparation that fits it.
+PHANTOM = breast_mri.Preset((64, 64, 10), (4.8, 4.8, 12.0), (56, 56, 8), (5.5, 5.5, 15.0))
+CHANNELS = ("pre", "post1", "post2", "post3", "post4", "t2")
+MATRIX, ROWS = (128, 128, 8), 64  # breasts of 64 x 64 x 8 voxels: two cells of C5 an axis
+
+
+@pytest.fixture(scope="session")
+def _written_phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = breast_mri.write_cohort(tmp_path_factory.mktemp("phantom") / "cohort", PHANTOM, exams=12, seed=1,
+                                     workers=1, progress=False)
+    assert convert(["csv", str(folder / "exams.csv"), "--lesions", str(folder / "lesions.csv"), "--folds", "3",
+                    "-o", str(folder / "list.json")]) == 0
+    return folder
+
+
+@pytest.fixture
+def phantom_cohort(_written_phantom: Path, tmp_path: Path) -> Cohort:
+    """Twelve synthetic breast MRI exams with three folds, in a folder of this test's own."""
+    folder = tmp_path / "phantom"
+    shutil.copytree(_written_phantom, folder)
+    return Cohort(folder, folder / "list.json")
+
+
+def write_prepared(folder: Path, exams: int = 12, channels: int = 6, shape: tuple[int, int, int] = (64, 64, 8),
+                   folds: int = 3) -> Path:
+    """Write a prepared dataset as `prepare.yaml` leaves it: noise, brighter by a lesion where a breast is malignant.
+
+    Exam i is tested in fold i mod `folds` and validates in the next. In every second exam one breast, alternating
+    sides, is malignant with a marked lesion; in exams 0, 1, 4, 5, 8, 9 the others are benign, with one too.
+    """
+    random = np.random.default_rng(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    breasts = []
+    for i in range(exams):
+        for side in ("L", "R"):
+            bad = i % 2 == 0 and side == "LR"[i // 2 % 2]
+            benign = not bad and i % 4 < 2
+            name = f"E{i:04d}_{side}.npy"
+            voxels = random.uniform(0.5, 1.5, (channels, *shape[::-1]))
+            center = [n // 2 + int(random.integers(-2, 3)) for n in shape]
+            if bad:
+                x, y, z = center
+                voxels[1:, z - 1 : z + 2, y - 4 : y + 5, x - 4 : x + 5] += 2
+            np.save(folder / name, voxels.astype(np.float16))
+            breasts.append({
+                "exam_id": f"E{i:04d}", "patient_id": f"SECRET{i:04d}", "side": side, "image": name,
+                "affine": np.diag([2.0, 2.0, 4.0, 1.0]).tolist(), "malignant": int(bad),
+                "lesions": [[*map(float, center), int(bad)]] if bad or benign else [], "lesions_outside_crop": 0,
+                "fold": i % folds, "validation_folds": [(i + 1) % folds], "groups": {"density": "abcd"[i % 4]},
+                "readers": {"reader1": 4 if bad else 2},
+            })
+    content = {"schema": "breast-bundles/prepared/1", "name": "tiny", "modality": "MR",
+               "parameters": {"version": 1, "channels": list(CHANNELS[:channels])},
+               "folds": {"count": folds, "seed": 0}, "breasts": breasts}
+    (folder / "prepared.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_prepared() -> Callable[..., Path]:
+    """`write_prepared`, for tests that need another size."""
+    return write_prepared
+
+
+@pytest.fixture(scope="session")
+def tiny_prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared dataset of 24 breasts in three folds. Shared: read it only."""
+    return write_prepared(tmp_path_factory.mktemp("prepared"))

@@ -33,7 +33,7 @@ class RandRotateFlip(RandomizableTransform):
         self.degrees = float(degrees)
         self.flip_axes = tuple(flip_axes)
         self.angle = 0.0
-        self.signs = (1.0, 1.0)
+        self.signs: tuple[float, ...] = (1.0, 1.0)
 
     def randomize(self, data: Any = None) -> None:
         super().randomize(data)

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from transforms.errors import InputError
-from transforms.grid import Grid
+from transforms.grid import Grid, triple
 from transforms.intensity import air_threshold
 from transforms.resample import resample
 
@@ -70,7 +70,7 @@ def breast_grids(array: np.ndarray, source: Grid, layout: Layout, sides: tuple[s
     exam = source.canonical().resized(layout.matrix)
     middle, front, sternum = _outline(array, source, exam)
     half, rows, slices = layout.breast_shape
-    start = max(sternum - round(rows * _BEHIND), front + 1 + round(rows * _AIR) - rows)  # the breast goes before the rest
+    start = max(sternum - round(rows * _BEHIND), front + 1 + round(rows * _AIR) - rows)  # the breast comes first
     start = min(max(start, 0), max(layout.matrix[1] - rows, 0))
     right = exam.cropped((middle, start, 0), (half, rows, slices))  # RAS: x grows to the patient's right
     left = exam.cropped((middle - half, start, 0), (half, rows, slices)).flipped(0)
@@ -79,8 +79,8 @@ def breast_grids(array: np.ndarray, source: Grid, layout: Layout, sides: tuple[s
 
 
 def _outline(array: np.ndarray, source: Grid, exam: Grid) -> tuple[int, int, int]:
-    """First column right of the midline, foremost row of tissue, row of the skin over the sternum (`exam`'s indices)."""
-    shape = tuple(min(c, n) for c, n in zip(_COARSE, exam.shape, strict=True))
+    """First column right of the midline, foremost row of tissue, row of the skin over the sternum, in `exam`."""
+    shape = triple(min(c, n) for c, n in zip(_COARSE, exam.shape, strict=True))
     coarse = resample(array, source, exam.resized(shape)).numpy()  # (z, y, x)
     coarse = ndimage.gaussian_filter(coarse, (0, 1, 1))
     body = coarse > air_threshold(coarse)
@@ -102,4 +102,4 @@ def _outline(array: np.ndarray, source: Grid, exam: Grid) -> tuple[int, int, int
     middle = float(lowest.mean())
     zoom = np.asarray(exam.shape) / np.asarray(shape)
     return (round((middle + 0.5) * zoom[0]), int(np.ceil((front + 1) * zoom[1])) - 1,
-            int(round(float(profile[lowest].mean()) * zoom[1])))
+            round(float(profile[lowest].mean()) * float(zoom[1])))

@@ -11,7 +11,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from transforms.grid import Grid
+from transforms.grid import Grid, triple
 from transforms.resample import resample
 
 
@@ -30,7 +30,7 @@ def maps_to_exam(maps: torch.Tensor, breast_affines: Sequence[np.ndarray], exam:
     """
     whole = torch.zeros(exam.shape[::-1])
     for breast, affine in zip(maps, breast_affines, strict=True):
-        grid = Grid(tuple(breast.shape), np.asarray(affine))
+        grid = Grid(triple(breast.shape), np.asarray(affine))
         torch.maximum(whole, resample(breast.float().cpu().numpy(), grid, exam), out=whole)
     return whole.permute(2, 1, 0)
 
@@ -67,7 +67,7 @@ class MalignancyResultd(MapTransform):
         meta = result[self.image_key].meta
         scores = torch.as_tensor(answer["logits"]).float().softmax(dim=-1)[:, 1].tolist()
         by_side = {side: round(score, 6) for side, score in zip(meta["sides"], scores, strict=True)}
-        exam = Grid(tuple(int(n) for n in meta["spatial_shape"]), np.asarray(meta["original_affine"]))
+        exam = Grid(triple(meta["spatial_shape"]), np.asarray(meta["original_affine"]))
         heat = maps_to_exam(torch.as_tensor(answer["heatmap"]), meta["breast_affines"], exam)
         levels = (0.5, 0.75, 0.9)
         viewer = "labels" if str(result.get("result_dtype", "")).endswith("uint8") else self.output

@@ -6,11 +6,17 @@ No voxel is touched here. A chain of steps (reorient, resize, crop, flip) is one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import nibabel as nib
 import numpy as np
+
+
+def triple(values: Iterable[float]) -> tuple[int, int, int]:
+    """Three whole numbers, as a shape."""
+    x, y, z = (int(value) for value in values)
+    return x, y, z
 
 
 @dataclass(frozen=True)
@@ -47,21 +53,21 @@ class Grid:
         """The same voxels with axes permuted and flipped to be nearest to R, A, S."""
         orientation = nib.io_orientation(self.affine)
         step = nib.orientations.inv_ornt_aff(orientation, self.shape)
-        shape = tuple(int(self.shape[int(np.flatnonzero(orientation[:, 0] == i)[0])]) for i in range(3))
-        return Grid(shape, self.affine @ step)
+        shape = [self.shape[int(np.flatnonzero(orientation[:, 0] == i)[0])] for i in range(3)]
+        return Grid(triple(shape), self.affine @ step)
 
     def resized(self, shape: tuple[int, int, int]) -> Grid:
         """The same field of view (to the voxels' outer edges) in another number of voxels."""
         zoom = np.asarray(self.shape, float) / np.asarray(shape)
         step = np.diag([*zoom, 1.0])
         step[:3, 3] = zoom / 2 - 0.5
-        return Grid(tuple(int(n) for n in shape), self.affine @ step)
+        return Grid(triple(shape), self.affine @ step)
 
     def cropped(self, start: Sequence[float] | np.ndarray, shape: tuple[int, int, int]) -> Grid:
         """A box of the grid; it may reach beyond the grid's border, and start between voxels."""
         step = np.eye(4)
         step[:3, 3] = start
-        return Grid(tuple(int(n) for n in shape), self.affine @ step)
+        return Grid(triple(shape), self.affine @ step)
 
     def flipped(self, axis: int) -> Grid:
         """The same voxels, counted from the other end along one axis."""

@@ -33,7 +33,7 @@ class KineticChannels(Transform):
         limit: values are clipped to ±limit.
     """
 
-    def __init__(self, channels: Sequence[str], gains: Sequence[float] = (0.5, 4.0, 8.0, 0.5), limit: float = 6.0) -> None:
+    def __init__(self, channels: Sequence[str], gains: Sequence[float] = (0.2, 3.0, 8.0, 0.2), limit: float = 8.0) -> None:
         if len(gains) != 4:
             raise InputError(f"gains {list(gains)}: four numbers are needed: pre, wash-in, delayed change, other")
         self.channels = tuple(channels)
@@ -70,7 +70,7 @@ class KineticChannelsd(MapTransform):
     """Dictionary version of `KineticChannels`."""
 
     def __init__(self, keys: KeysCollection, channels: Sequence[str],
-                 gains: Sequence[float] = (0.5, 4.0, 8.0, 0.5), limit: float = 6.0,
+                 gains: Sequence[float] = (0.2, 3.0, 8.0, 0.2), limit: float = 8.0,
                  allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
         self.map = KineticChannels(channels, gains, limit)

@@ -18,7 +18,7 @@ from monai.transforms import MapTransform, Transform
 
 from transforms.breasts import SIDES, Layout, breast_grids
 from transforms.errors import InputError
-from transforms.grid import Grid
+from transforms.grid import Grid, triple
 from transforms.intensity import tissue_scale
 from transforms.load import Image, is_image, read_image
 from transforms.motion import estimate_shift
@@ -53,7 +53,7 @@ class LoadBreasts(Transform):
         if len(matrix) != 3 or min(*matrix, rows) < 1 or matrix[0] % 2:
             raise InputError(f"matrix {list(matrix)} and rows {rows} must be positive, matrix[0] even")
         self.channels = tuple(channels)
-        self.layout = Layout(tuple(int(n) for n in matrix), int(rows), field_of_view)
+        self.layout = Layout(triple(matrix), int(rows), field_of_view)
         self.align = bool(align)
         self.sides = tuple(sides)
 

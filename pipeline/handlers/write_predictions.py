@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
-from transforms.grid import Grid
+from transforms.grid import Grid, triple
 
 
 class WritePredictions:
@@ -65,7 +65,7 @@ class WritePredictions:
             self.rows.append(row)
             if mapped and row["split"] == "test":
                 self._collect_map(row, batch["image"][i], pred["heatmap"][i].detach().cpu(), batch["lesions"][i],
-                                  Grid(tuple(pred["heatmap"][i].shape), np.asarray(batch["affine"][i])))
+                                  Grid(triple(pred["heatmap"][i].shape), np.asarray(batch["affine"][i])))
 
     def _collect_map(self, row: dict[str, Any], image: torch.Tensor, heat: torch.Tensor, lesions: list[list[float]],
                      grid: Grid) -> None:
@@ -76,7 +76,7 @@ class WritePredictions:
             self.peaks.append({"exam_id": row["exam_id"], "side": row["side"], "hit": int(distance <= self.radius_mm),
                                "distance_mm": round(float(distance), 2), "radius_mm": self.radius_mm})
         if len(self.kept) < self.maps:
-            z = int(round(malignant[0][2])) if row["label"] and malignant else int(peak[2])
+            z = round(malignant[0][2]) if row["label"] and malignant else int(peak[2])
             self.kept[f"{row['exam_id']}_{row['side']}"] = self._picture(row, image, heat, lesions, z)
 
     def _picture(self, row: dict[str, Any], image: torch.Tensor, heat: torch.Tensor, lesions: list[list[float]],

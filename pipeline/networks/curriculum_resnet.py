@@ -52,15 +52,14 @@ class CurriculumResNet(nn.Module):
     def __init__(self, in_channels: int = 6, num_classes: int = 2) -> None:
         super().__init__()
         c1, c2, c3, c4, c5 = WIDTHS
-        halve = {"kernel_size": 3, "stride": (1, 2, 2), "padding": 1}  # in plane, slices kept
         self.backbone = nn.Sequential(  # shapes for one 256×256×32 breast, as (C, Z, Y, X)
             nn.Conv3d(in_channels, c1, 7, (1, 2, 2), 3, bias=False),  # C1: 18×32×128×128
             nn.InstanceNorm3d(c1),
             nn.LeakyReLU(0.01, inplace=True),
-            nn.MaxPool3d(**halve),
+            nn.MaxPool3d(3, stride=(1, 2, 2), padding=1),
             ResidualBlock(c1, c2, project=True),  # C2: 18×32×64×64
             ResidualBlock(c2, c2),
-            nn.MaxPool3d(**halve),
+            nn.MaxPool3d(3, stride=(1, 2, 2), padding=1),
             ResidualBlock(c2, c3, project=True),  # C3: 36×32×32×32
             ResidualBlock(c3, c3),
             ResidualBlock(c3, c4, stride=2, project=True),  # C4: 72×16×16×16
@@ -70,14 +69,16 @@ class CurriculumResNet(nn.Module):
         )
         self.classifier = nn.Conv3d(c5, num_classes, 1)
         self.reset(self.backbone)
-        self.to(memory_format=torch.channels_last_3d)
+        nn.init.zeros_(self.classifier.weight)
+        nn.init.zeros_(self.classifier.bias)  # type: ignore[arg-type]
+        self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     @staticmethod
     def reset(module: nn.Module) -> None:
         """Initialise as the paper's authors do: Kaiming uniform over the fan-out, gain √2.
 
-        The classifier keeps PyTorch's initialisation (a deviation): its fan-out of 2 would start training from
-        logits of ±12, which a rate of 1e-5 does not undo.
+        The classifier starts at zero (a deviation): its fan-out of 2 would start training from logits of ±12, which
+        a rate of 1e-5 does not undo, and a random direction spoils the features that stage 2 takes over from stage 1.
         """
         for layer in module.modules():
             if isinstance(layer, nn.Conv3d):

@@ -30,7 +30,7 @@ def test_patch_is_centred_and_padded_with_air(stored) -> None:
     assert patch[0, 0, 0, 0] == 10 and patch[1, 3, 3, 1] == 1143  # x 0–3, y 1–4, z 0–1
     corner = load({**case, "center": [0, 0, 0], "lesions": [[0, 0, 0, 1]]})
     assert (corner["image"][:, 0] == 0).all() and corner["label"] == 1
-    assert corner["image"][0].max() == 122  # x up to 2, y up to 2, z up to 1
+    assert corner["image"][0].max() == 111  # x up to 1, y up to 1, z up to 1
 
 
 def test_label_is_the_worst_lesion_inside(stored) -> None:

@@ -1,0 +1,50 @@
+# `make` alone lists the targets.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+DEMO   ?= demo
+FOLDS  ?= 2
+SEED   ?= 0
+EXAMS  ?= 200
+BUNDLE := bundles/breast_mri_curriculum
+export CONSTRAINTS ?= constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo demo-breast_mri_curriculum test test-fast lint bench clean
+
+help:  ## list the targets
+	@grep -E '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 30
+
+venv: $(VENV)/.installed  ## make .venv and install the project with its test extra
+
+$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[test]'
+	touch $@
+
+demo: demo-breast_mri_curriculum  ## the curriculum paper on synthetic exams, from raw files to a report (FOLDS=5 for all)
+
+demo-breast_mri_curriculum: venv
+	$(BIN)/python -m pipeline phantom breast_mri --output $(DEMO)/cohort --preset demo --exams $(EXAMS) --seed $(SEED)
+	$(BIN)/python -m data_lists csv $(DEMO)/cohort/exams.csv --lesions $(DEMO)/cohort/lesions.csv -o $(DEMO)/cohort.json
+	$(BIN)/python -m pipeline study $(BUNDLE) --datalist $(DEMO)/cohort.json --out $(DEMO)/run --preset demo --folds $(FOLDS)
+	$(BIN)/python -m pipeline report $(DEMO)/run
+
+test: venv  ## all tests
+	$(BIN)/python -m pytest -q
+
+test-fast: venv  ## the tests that take under three minutes together
+	$(BIN)/python -m pytest -q -m "not slow"
+
+lint: venv  ## ruff and mypy
+	$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]'
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: venv  ## speed against peers, written to benchmarks/RESULTS.md
+	$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[bench]'
+	$(BIN)/python benchmarks/run.py
+
+clean:  ## remove the demo's folder and the environment
+	rm -rf $(DEMO) $(VENV)

@@ -1,0 +1,156 @@
+"""The curriculum bundle from exams to heat maps, each step the command that a user types."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib.image
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+import yaml
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+BUNDLE = "bundles/breast_mri_curriculum"
+SMALL = {"matrix": "[128,128,8]", "rows": 64}  # breasts of 64 x 64 x 8 voxels
+
+
+def monai(*configs: str, cwd: Path = ROOT, root: str = BUNDLE, launcher: tuple[str, ...] = (),
+          **settings: Any) -> subprocess.CompletedProcess[str]:
+    """`python -m monai.bundle run` with these configs of the bundle (or paths with a slash)."""
+    files = [name if "/" in name else f"{root}/configs/{name}.yaml" for name in configs]
+    command = [sys.executable, *(launcher or ("-m",)), "monai.bundle", "run", "--bundle_root", root,
+               "--config_file", files[0] if len(files) == 1 else str(files)]
+    for name, value in settings.items():
+        command += [f"--{name}", str(value)]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=cwd,
+                           env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    return ended
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def cohort(_written_phantom, work) -> Path:
+    return Path(shutil.copytree(_written_phantom, work / "cohort"))
+
+
+@pytest.fixture(scope="module")
+def prepared(cohort, work) -> Path:
+    monai("prepare", datalist=cohort / "list.json", output_dir=work / "prepared", workers=1, **SMALL)
+    return work / "prepared"
+
+
+@pytest.fixture(scope="module")
+def backbone(prepared, work) -> Path:
+    """Stage 1, two steps."""
+    monai("train", "train_patches", "bundles/common/smoke.yaml", dataset_dir=prepared, output_dir=work / "patches",
+          ckpt_dir=work / "patches", patch_size="[64,64,4]", fold=1)
+    return work / "patches" / "backbone.pt"
+
+
+@pytest.fixture(scope="module")
+def model(prepared, backbone, work) -> Path:
+    """Stage 2, two steps, started in the bundle's own folder."""
+    monai("train", str(ROOT / "bundles/common/smoke.yaml"), cwd=ROOT / BUNDLE, root=".", dataset_dir=prepared,
+          output_dir=work / "breasts", ckpt_dir=work / "breasts", backbone=backbone, fold=1)
+    return work / "breasts" / "model.pt"
+
+
+def test_prepared(prepared, cohort) -> None:
+    listed = json.loads((prepared / "prepared.json").read_text())
+    assert len(listed["breasts"]) == 24 and listed["parameters"]["matrix"] == [128, 128, 8]
+    assert {np.load(path, mmap_mode="r").shape for path in prepared.glob("*.npy")} == {(6, 8, 64, 64)}
+    assert (prepared / "config.yaml").is_file()
+    again = monai("prepare", datalist=cohort / "list.json", output_dir=prepared, workers=1, **SMALL)
+    assert "12 ready, 0 to do" in again.stdout
+
+
+def test_stages_leave_weights_a_record_and_a_log(model, backbone) -> None:
+    for path in (backbone, model):
+        state = torch.load(path, weights_only=True)
+        assert sum(tensor.numel() for tensor in state.values()) == 2_658_170
+        assert {"config.yaml", "resume.pt"} <= {p.name for p in path.parent.iterdir()}
+        assert list(path.parent.glob("events.out.tfevents.*"))
+    assert not torch.equal(torch.load(backbone, weights_only=True)["backbone.0.weight"],
+                           torch.load(model, weights_only=True)["backbone.0.weight"])
+    record = yaml.safe_load((model.parent / "config.yaml").read_text())
+    assert (record["fold"], record["max_epochs"], record["backbone"]) == (1, 1, str(backbone))
+
+
+def test_evaluation_writes_a_row_a_breast(prepared, model, work) -> None:
+    out = work / "evaluated"
+    monai("train", "evaluate", dataset_dir=prepared, output_dir=out, weights=model, fold=1, workers=0, gallery=2)
+    with (out / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["exam_id", "patient_id", "side", "fold", "split", "label", "score", "group_density",
+                             "reader_reader1"]
+    wanted = {(b["exam_id"], b["side"], str(b["malignant"]), "test" if b["fold"] == 1 else "validation")
+              for b in json.loads((prepared / "prepared.json").read_text())["breasts"]
+              if b["fold"] == 1 or 1 in b["validation_folds"]}
+    assert {(r["exam_id"], r["side"], r["label"], r["split"]) for r in rows} == wanted and len(rows) == len(wanted)
+    assert all(0 <= float(row["score"]) <= 1 and row["fold"] == "1" for row in rows)
+    maps = list((out / "maps").glob("*.npz"))
+    assert len(maps) == 2
+    with np.load(maps[0]) as picture:
+        assert picture["image"].shape == picture["heat"].shape == (64, 64) and picture["image"].max() > 0
+
+
+@pytest.mark.parametrize("place", ["repository", "bundle"])
+def test_inference_answers_in_the_exams_own_space(cohort, model, tmp_path, place) -> None:
+    where = {} if place == "repository" else {"cwd": ROOT / BUNDLE, "root": "."}
+    exam = cohort / "exams" / "E0003"
+    ended = monai("inference", dataset_dir=exam, output_dir=tmp_path, weights=model, **SMALL, **where)
+    assert str(tmp_path) in ended.stdout  # says where the answer is
+    result = json.loads((tmp_path / "E0003_result.json").read_text())
+    assert result["probabilities"].keys() == {"L", "R"}
+    assert all(0 <= p <= 1 for p in result["probabilities"].values())
+    assert result["probability"] == max(result["probabilities"].values())
+    heat, source = nib.load(tmp_path / "E0003_heatmap.nii.gz"), nib.load(exam / "pre.nii.gz")
+    assert heat.shape == source.shape
+    np.testing.assert_allclose(heat.affine, source.affine, atol=1e-5)
+    values = heat.get_fdata()
+    assert np.isfinite(values).all() and values.min() >= 0
+    assert 0 < values.max() <= result["probability"] + 1e-4
+    picture = matplotlib.image.imread(tmp_path / "E0003_preview.png")
+    assert min(picture.shape[:2]) > 100 and picture[..., :3].std() > 0.05
+    assert (picture[..., :3].max(-1) - picture[..., :3].min(-1)).max() > 0.2  # the heat map has colours
+
+
+def test_two_processes_train_the_model_that_one_would(prepared, tmp_path) -> None:
+    """Two breasts a process and step are four breasts a step; the first process alone writes."""
+    check = tmp_path / "check.yaml"
+    check.write_text(yaml.safe_dump({
+        "finalize": [f"$torch.save(@network_def.state_dict(), '{tmp_path}/' + str(distributed.is_first()))",
+                     "$distributed.stop()"]}))
+    both, alone = tmp_path / "both", tmp_path / "alone"
+    settings = {"dataset_dir": prepared, "cases_per_epoch": 8, "lr": "1.0e-3"}
+    monai("train", "naive", "bundles/common/smoke.yaml", "bundles/common/multi_gpu.yaml", str(check),
+          launcher=("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"),
+          output_dir=both, ckpt_dir=both, **settings)
+    first, second = (torch.load(tmp_path / name, weights_only=True) for name in ("True", "False"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    kept = torch.load(both / "model.pt", weights_only=True)
+    assert all(torch.equal(first[name], kept[name]) for name in first)
+    assert len({path.name.split(".")[-2] for path in both.glob("events.out.tfevents.*")}) == 1  # process id
+    state = torch.load(both / "resume.pt", weights_only=True)
+    assert (state["epoch"], state["iteration"]) == (1, 2)
+
+    monai("train", "naive", "bundles/common/smoke.yaml", output_dir=alone, ckpt_dir=alone, batch_size=4, **settings)
+    single = torch.load(alone / "model.pt", weights_only=True)
+    gaps = torch.cat([(first[name] - single[name]).abs().flatten() for name in first])
+    assert gaps.mean() < 2e-5  # two steps of Adam move every weight by about 2e-3

@@ -1,0 +1,159 @@
+"""Heat maps: exact where they can be, in the right place, and back in the exam's own space."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pipeline.explain import ActivationMapInferer, evidence_map, heat
+from pipeline.networks.curriculum_resnet import CurriculumResNet
+from transforms.exam_maps import maps_to_exam
+from transforms.grid import Grid
+
+
+class Smoothing:
+    """Answers with its input's channel 0, averaged on the network's grid: five strides of 2 in plane, two in z.
+
+    As in `CurriculumResNet`, each stride keeps the first voxel, so cell (i, j, k) is centred on (32 i, 32 j, 4 k).
+    """
+
+    def activation_map(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x = image[:, :1]
+        for step in range(5):
+            z = 2 if step > 2 else 1
+            x = F.avg_pool3d(x, 3, (2, 2, z), 1, count_include_pad=False)
+        maps = torch.cat([torch.zeros_like(x), x], 1)
+        return maps.mean(dim=(2, 3, 4)), maps
+
+
+def blob(size: tuple[int, int, int], center: tuple[int, int, int]) -> torch.Tensor:
+    """A hot ball of 12 voxels in plane, 2 slices."""
+    distance = sum(((torch.arange(n) - c) / r).reshape([-1 if i == axis else 1 for i in range(3)]) ** 2
+                   for axis, (n, c, r) in enumerate(zip(size, center, (6, 6, 1.5), strict=True)))
+    return (distance <= 1).float()[None, None] * 10
+
+
+@pytest.mark.parametrize("center", [(64, 96, 8), (70, 60, 6), (48, 112, 9), (85, 40, 5)])
+@pytest.mark.parametrize("size", [(128, 160, 16), (150, 145, 13)], ids=["multiples of the stride", "other sizes"])
+@pytest.mark.parametrize("shifts", [1, 2, 4])
+def test_the_map_is_hot_where_the_evidence_is(shifts, size, center) -> None:
+    """Within half of what two neighbouring positions of the grid are apart, and half a slice cell."""
+    _, evidence = evidence_map(Smoothing(), blob(size, center), shifts)
+    assert evidence.shape == (1, 1, *size)
+    peak = np.array(np.unravel_index(int(evidence.argmax()), size))
+    error = np.abs(peak - center)
+    assert error[:2].max() <= 32 / shifts / 2 + 2
+    assert error[2] <= 3
+
+
+def test_more_shifts_do_not_move_the_map() -> None:
+    """The map's centre of gravity stays on the evidence, for whatever number of shifts."""
+    center = (72, 88, 8)
+    for shifts in (1, 2, 4):
+        _, evidence = evidence_map(Smoothing(), blob((160, 192, 16), center), shifts)
+        mass = evidence[0, 0] / evidence.sum()
+        x = float((mass.sum((1, 2)) * torch.arange(160)).sum())
+        y = float((mass.sum((0, 2)) * torch.arange(192)).sum())
+        assert (x, y) == pytest.approx(center[:2], abs=5)
+
+
+@pytest.fixture(scope="module")
+def network() -> CurriculumResNet:
+    torch.manual_seed(0)
+    network = CurriculumResNet(in_channels=2).eval()
+    for parameter in network.classifier.parameters():  # it starts at zero
+        torch.nn.init.normal_(parameter, std=0.2)
+    return network
+
+
+@pytest.mark.parametrize("shifts", [1, 2])
+def test_logits_are_those_of_the_unmoved_image(network, shifts) -> None:
+    image = torch.randn(2, 2, 64, 96, 8)
+    with torch.no_grad():
+        logits, evidence = evidence_map(network, image, shifts)
+        torch.testing.assert_close(logits, network(image), rtol=1e-4, atol=1e-5)
+    assert evidence.shape == (2, 1, 64, 96, 8) and torch.isfinite(evidence).all()
+
+
+def test_the_mean_of_the_map_is_the_difference_of_the_logits(network) -> None:
+    """Exact on the network's own grid; the enlarged map keeps it but for the border's share."""
+    image = torch.randn(1, 2, 192, 192, 16)
+    with torch.no_grad():
+        logits, maps = network.activation_map(image)
+        _, evidence = evidence_map(network, image)
+    difference = logits[0, 1] - logits[0, 0]
+    cells = maps[0, 1] - maps[0, 0]
+    torch.testing.assert_close(cells.mean(), difference, rtol=1e-4, atol=1e-5)
+    assert abs(evidence.mean() - difference) < 0.3 * cells.std()
+
+
+def test_the_peak_is_the_probability() -> None:
+    logits = torch.tensor([[0.0, 2.0], [1.0, -1.0], [0.0, 0.0]])
+    evidence = torch.randn(3, 1, 16, 12, 4)
+    evidence[2] = -evidence[2].abs()  # nothing speaks for malignancy
+    found = heat(logits, evidence)
+    peaks = found.amax(dim=(1, 2, 3, 4))
+    # 1 / (1 + exp(−2)), 1 / (1 + exp(2))
+    np.testing.assert_allclose(peaks[:2], [0.880797, 0.119203], atol=1e-5)
+    assert peaks[2] == 0 and found.min() == 0
+    assert torch.equal(found[0].argmax(), evidence[0].argmax())
+
+
+@pytest.mark.parametrize("lead", [(2,), (1, 2)], ids=["breasts", "an exam of two breasts"])
+def test_inferer_answers_for_each_breast_alone(network, lead) -> None:
+    image = torch.randn(*lead, 2, 64, 64, 8)
+    answer = ActivationMapInferer(shifts=1, body_channel=None)(image, network)
+    assert answer["logits"].shape == (*lead, 2) and answer["heatmap"].shape == (*lead, 64, 64, 8)
+    second = ActivationMapInferer(shifts=1, body_channel=None)(image.flatten(0, -5)[1:], network)
+    torch.testing.assert_close(answer["heatmap"].reshape(2, 64, 64, 8)[1], second["heatmap"][0])
+    peaks = answer["heatmap"].flatten(-3).amax(-1)
+    torch.testing.assert_close(peaks, answer["logits"].softmax(-1)[..., 1])
+
+
+def test_air_stays_cold(network) -> None:
+    """A body fills the lower half of the image; noise around it is air."""
+    image = 0.02 * torch.rand(1, 2, 64, 64, 8)
+    image[:, :, :, :32] += 1 + 0.2 * torch.rand(1, 2, 64, 32, 8)
+    found = ActivationMapInferer(shifts=1)(image, network)["heatmap"][0]
+    assert found[:, 36:].max() == 0 and found[:, :28].max() > 0
+
+
+def tilted(degrees: float) -> np.ndarray:
+    angle = np.deg2rad(degrees)
+    turn = np.eye(4)
+    turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    return turn
+
+
+EXAM = np.array([[-2.0, 0, 0, 127], [0, -2.0, 0, 90], [0, 0, 4.0, -38], [0, 0, 0, 1]])  # i to left, j to posterior
+
+
+@pytest.mark.parametrize("exam_affine", [EXAM, tilted(9) @ EXAM], ids=["parallel", "oblique"])
+@pytest.mark.parametrize("side", ["L", "R"])
+def test_maps_return_to_their_place_in_the_exam(exam_affine, side) -> None:
+    exam = Grid((128, 96, 20), exam_affine)
+    whole = Grid((128, 96, 20), EXAM).canonical()
+    right = whole.cropped((64, 20, 0), (64, 64, 20))
+    left = whole.cropped((0, 20, 0), (64, 64, 20)).flipped(0)
+    maps = torch.zeros(2, 64, 64, 20)
+    place = (20, 40, 12)  # 20 voxels from the midline outwards
+    maps[:, place[0] - 2 : place[0] + 3, place[1] - 2 : place[1] + 3, place[2]] = 0.2
+    hot = "LR".index(side)
+    maps[(hot, *place)] = 0.9
+    found = maps_to_exam(maps, [left.affine, right.affine], exam)
+    assert found.shape == (128, 96, 20)
+    peak = exam.to_world(np.array(np.unravel_index(int(found.argmax()), found.shape)))
+    wanted = (left, right)[hot].to_world(np.array(place))
+    # Whole grid: x from −127 to 127 mm; the midline lies between columns 63 and 64.
+    np.testing.assert_allclose(wanted, [(41 if side == "R" else -41), 20, 10])
+    assert np.abs(exam.to_index(peak) - exam.to_index(wanted)).max() <= 1
+    assert 0.3 < found.max() <= 0.9
+    if exam_affine is EXAM:
+        assert found.max() == pytest.approx(0.9)
+        assert found[exam_index(exam, [-wanted[0], *wanted[1:]])] == pytest.approx(0.2)
+
+
+def exam_index(exam: Grid, world: list[float]) -> tuple[int, ...]:
+    return tuple(np.rint(exam.to_index(np.array(world))).astype(int))

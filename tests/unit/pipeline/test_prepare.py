@@ -1,0 +1,272 @@
+"""Preparation: where voxels end up, and what happens to a dataset that changes or is interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from pipeline import prepare, prepared
+from pipeline.errors import InputError
+from pipeline.phantoms import breast_mri
+from pipeline.phantoms.breast_specs import draw_cohort
+from transforms import LoadBreasts, LoadBreastsd
+from transforms.grid import Grid
+
+CHANNELS = ["pre", "post1", "t2"]
+SMALL = {"channels": CHANNELS, "matrix": [64, 64, 8], "rows": 32, "field_of_view": "bilateral"}
+SPEC = draw_cohort(4, seed=2)[1]
+PRESET = breast_mri.Preset((64, 64, 10), (4.8, 4.8, 12.0), (56, 56, 8), (5.5, 5.5, 15.0))
+FINE = ((128, 128, 16), 64)  # finer than PRESET, so that a single bright voxel is not stepped over
+
+
+def turned(angle: float, axis: int) -> np.ndarray:
+    a, b = [i for i in range(3) if i != axis]
+    matrix, radians = np.eye(4), np.radians(angle)
+    matrix[[a, b, a, b], [a, b, b, a]] = [np.cos(radians), np.cos(radians), -np.sin(radians), np.sin(radians)]
+    return matrix
+
+
+@pytest.fixture(scope="module")
+def body() -> dict[str, np.ndarray]:
+    """One synthetic exam; its first axis runs to the left and its second to posterior, as scanners write them."""
+    return breast_mri.make_exam(SPEC, PRESET, np.random.default_rng(0))
+
+
+def point(side: str, outwards: float) -> np.ndarray:
+    """A point in a breast, RAS mm, `outwards` (−1 … 1) from its centre towards the patient's side."""
+    breast = SPEC.anatomy.breasts[side]
+    u, y, z = breast.center
+    return np.array([SPEC.midline_mm + u + outwards * np.sign(u) * breast.axes[0], y + 0.4 * breast.axes[1], z])
+
+
+@pytest.mark.parametrize("outwards", [-0.5, 0.3])
+@pytest.mark.parametrize(("turn", "turn_t2"), [
+    pytest.param(np.eye(4), np.eye(4), id="as acquired"),
+    pytest.param(turned(8, 2) @ turned(-6, 0), np.eye(4), id="oblique"),
+    pytest.param(np.eye(4), turned(4, 2) @ turned(5, 1), id="T2 turned against the phases"),
+])
+def test_a_bright_voxel_arrives_where_it_was(body, tmp_path, turn, turn_t2, outwards) -> None:
+    planted: dict[tuple[str, str], np.ndarray] = {}  # its centre, RAS mm
+    paths = {}
+    for contrast in CHANNELS:
+        is_t2 = contrast == "t2"
+        affine = turn @ (turn_t2 @ body["t2_affine"] if is_t2 else body["affine"])
+        array = body[contrast].copy()
+        grid = Grid(array.shape, affine)
+        for side in "LR":
+            wanted = turn @ np.append(point(side, outwards), 1)
+            index = np.rint(grid.to_index(wanted[:3])).astype(int)
+            array[tuple(index)] = 3 * body[contrast].max()
+            planted[contrast, side] = affine[:3, :3] @ index + affine[:3, 3]
+        paths[contrast] = tmp_path / f"{contrast}.nii.gz"
+        nib.save(nib.Nifti1Image(array, affine), paths[contrast])
+
+    breasts = LoadBreasts(CHANNELS, *FINE)(paths)
+    assert breasts.meta["sides"] == ["L", "R"] and breasts.shape == (2, 3, 64, 64, 16)
+    for s, side in enumerate("LR"):
+        grid = Grid(tuple(breasts.shape[2:]), breasts.meta["breast_affines"][s])
+        for c, contrast in enumerate(CHANNELS):
+            voxels = breasts[s, c].numpy()
+            brightest = np.array(np.unravel_index(voxels.argmax(), voxels.shape))
+            assert np.abs(brightest - grid.to_index(planted[contrast, side])).max() <= 1
+
+
+def test_breasts_are_mirror_images_and_sides_are_the_patients(body, tmp_path) -> None:
+    paths = {contrast: tmp_path / f"{contrast}.nii.gz" for contrast in CHANNELS}
+    for contrast, path in paths.items():
+        nib.save(nib.Nifti1Image(body[contrast], body["t2_affine" if contrast == "t2" else "affine"]), path)
+    breasts = LoadBreasts(CHANNELS, *FINE)(paths)
+    assert breasts.permute(0, 1, 4, 3, 2).is_contiguous()
+    for affine, side, sign in zip(breasts.meta["breast_affines"], "LR", (-1, 1), strict=True):
+        grid = Grid((64, 64, 16), affine)
+        x = grid.to_world([[0, 32, 8], [63, 32, 8]])[:, 0] - SPEC.midline_mm
+        assert sign * x[1] > 100 and abs(x[0]) < 12  # RAS: the right breast lies at x > 0, x runs outwards
+        low, high = grid.to_world([[32, 0, 0], [32, 63, 15]])
+        assert low[1] < high[1] and low[2] < high[2]  # to anterior, to superior
+        near, far = grid.to_index(point(side, -0.5)), grid.to_index(point(side, 0.5))
+        assert 0 < near[0] < far[0] < 64
+    only_right = LoadBreasts(CHANNELS, *FINE, sides=["R"])(paths)
+    np.testing.assert_array_equal(only_right[0].numpy(), breasts[1].numpy())
+
+
+def test_air_is_zero_and_enhancement_stays_as_measured(body, tmp_path) -> None:
+    paths = {contrast: tmp_path / f"{contrast}.nii.gz" for contrast in CHANNELS}
+    for contrast, path in paths.items():
+        factor = 1 if contrast == "pre" else 2  # a second phase twice as bright everywhere
+        image = body["t2"] if contrast == "t2" else factor * body["pre"]
+        nib.save(nib.Nifti1Image(image, body["t2_affine" if contrast == "t2" else "affine"]), path)
+    breasts = LoadBreasts(CHANNELS, *FINE, align=False)(paths).numpy()
+    np.testing.assert_allclose(breasts[:, 1], 2 * breasts[:, 0], atol=1e-4)
+    assert breasts[:, [0, 2], :, -1].max() < 0.3  # in front of the breasts is air
+    bright = breasts[:, 0] > 0.5
+    assert 0.7 < breasts[:, 0][bright].mean() < 1.4  # one unit is the mean of tissue
+
+
+# The cohort of 12 exams is cut down, and prepared with one process.
+
+
+@pytest.fixture
+def cohort(phantom_cohort):
+    datalist = phantom_cohort.load()
+    datalist.exams = datalist.exams[:4]
+    for i, exam in enumerate(datalist.exams):
+        exam.fold, exam.validation_folds, exam.patient_id = i % 3, [(i + 1) % 3], f"P{i}"
+    phantom_cohort.save(datalist)
+    return phantom_cohort
+
+
+def run(cohort, output: Path, **changed) -> dict:
+    parameters = {**SMALL, **changed}
+    load = LoadBreastsd("image", **parameters)
+    prepare.run(cohort.list, output, load, parameters, workers=1)
+    return prepared.load(output)
+
+
+def times(output: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in sorted(output.glob("*.npy"))}
+
+
+def test_what_is_written(cohort, tmp_path) -> None:
+    content = run(cohort, tmp_path / "out")
+    exams = {exam.exam_id: exam for exam in cohort.load().exams}
+    assert [(b["exam_id"], b["side"]) for b in content["breasts"]] == [(e, s) for e in exams for s in "LR"]
+    assert content["folds"] == {"count": 3, "seed": 0} and content["parameters"]["matrix"] == [64, 64, 8]
+    for breast in content["breasts"]:
+        array = np.load(tmp_path / "out" / breast["image"])
+        assert array.dtype == np.float16 and array.shape == (3, 8, 32, 32)  # (C, Z, Y, X)
+        exam = exams[breast["exam_id"]]
+        assert breast["malignant"] == exam.breasts[breast["side"]]["malignant"]
+        centers = [m.center_mm for m in exam.lesions if m.side == breast["side"]]
+        assert len(breast["lesions"]) + breast["lesions_outside_crop"] == len(centers)
+        affine = np.array(breast["affine"])
+        for x, y, z, _ in breast["lesions"]:  # voxels of the breast, back in millimetres
+            back = (affine @ [x, y, z, 1])[:3]
+            assert min(np.abs(back - np.array(center)).max() for center in centers) < 1e-3
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def first_image(cohort) -> Path:
+    return cohort.path(0, "post1")
+
+
+def touch(cohort) -> dict:
+    os.utime(first_image(cohort))
+    return {}
+
+
+def brighten(cohort) -> dict:
+    cohort.rewrite(0, "post1", lambda array, affine: array + 1)
+    return {}
+
+
+def lose_an_array(cohort) -> dict:
+    (cohort.folder.parent / "out" / f"{cohort.load().exams[0].exam_id}_L.npy").unlink()
+    return {}
+
+
+def one_breast_only(cohort) -> dict:
+    datalist = cohort.load()
+    datalist.exams[0].breasts.pop("L")
+    datalist.exams[0].lesions = [m for m in datalist.exams[0].lesions if m.side == "R"]
+    cohort.save(datalist)
+    return {}
+
+
+@pytest.mark.parametrize(("change", "redone"), [
+    (lambda cohort: {}, 0), (touch, 0), (brighten, 1), (lose_an_array, 1), (one_breast_only, 1),
+    (lambda cohort: {"rows": 28}, 4), (lambda cohort: {"channels": CHANNELS[:2]}, 4),
+], ids=["nothing", "touched", "another image", "array lost", "a breast less", "another parameter",
+        "other channels"])
+def test_only_what_changed_is_prepared_again(cohort, tmp_path, change, redone, capsys) -> None:
+    run(cohort, tmp_path / "out")
+    before = times(tmp_path / "out")
+    capsys.readouterr()
+    changed = change(cohort)
+    run(cohort, tmp_path / "out", **changed)
+    after = times(tmp_path / "out")
+    again = {name[:5] for name in after if after[name] != before.get(name)}
+    assert len(again) == redone
+    assert f"4 exams, {4 - redone} ready, {redone} to do" in capsys.readouterr().out
+
+
+def test_a_corrected_label_prepares_nothing_again_and_counts(cohort, tmp_path) -> None:
+    label = run(cohort, tmp_path / "out")["breasts"][0]["malignant"]
+    before = times(tmp_path / "out")
+    datalist = cohort.load()
+    exam = datalist.exams[0]
+    exam.breasts["L"]["malignant"] = 1 - label
+    exam.lesions = [m for m in exam.lesions if m.side == "R"]
+    exam.groups["density"] = "x"
+    cohort.save(datalist)
+    first = run(cohort, tmp_path / "out")["breasts"][0]
+    assert (first["malignant"], first["lesions"], first["groups"]) == (1 - label, [], {"density": "x"})
+    assert times(tmp_path / "out") == before
+
+
+# Dies like a machine that loses power: in the third array, with half of it written.
+_KILLED = """
+import os, signal, sys
+import numpy as np
+from pipeline import prepare
+from transforms import LoadBreastsd
+save, calls = np.save, []
+def half(file, array):
+    calls.append(1)
+    if len(calls) == 3:
+        file.write(array.tobytes()[: array.nbytes // 2]); file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+    save(file, array)
+np.save = half
+parameters = {parameters}
+prepare.run(sys.argv[1], sys.argv[2], LoadBreastsd("image", **parameters), parameters, workers=1)
+"""
+
+
+@pytest.mark.timeout(60)
+def test_a_killed_run_leaves_nothing_half_written_and_goes_on(cohort, tmp_path, capsys) -> None:
+    output = tmp_path / "out"
+    script = _KILLED.replace("{parameters}", repr(SMALL))
+    killed = subprocess.run([sys.executable, "-c", script, str(cohort.list), str(output)], capture_output=True)
+    assert killed.returncode == -9, killed.stderr.decode()[-500:]
+    left = times(output)
+    assert len(left) == 2 and list(output.glob(".*.part")) and not (output / "prepared.json").exists()
+    for name in left:
+        assert np.load(output / name).shape == (3, 8, 32, 32)
+    run(cohort, output)
+    assert "4 exams, 1 ready, 3 to do" in capsys.readouterr().out
+    after = times(output)
+    assert len(after) == 8 and {name: after[name] for name in left} == left
+    assert not list(output.glob(".*.part"))
+
+
+def test_one_damaged_exam_is_named_and_left_out(cohort, tmp_path) -> None:
+    path = cohort.path(2, "post1")
+    path.write_bytes(path.read_bytes()[:-2000])
+    exam = cohort.load().exams[2].exam_id
+    with pytest.raises(InputError, match=f"1 of 4 exams.*exam {exam}: post1.nii.gz: truncated.*copy it again") as error:
+        run(cohort, tmp_path / "out")
+    assert len(str(error.value).splitlines()) == 1
+    listed = {breast["exam_id"] for breast in prepared.load(tmp_path / "out")["breasts"]}
+    assert listed == {e.exam_id for e in cohort.load().exams} - {exam}
+    assert len(times(tmp_path / "out")) == 6
+
+
+def test_a_list_with_errors_prepares_nothing(cohort, tmp_path) -> None:
+    cohort.path(1, "t2").unlink()
+    with pytest.raises(InputError, match=r"list\.json has 1 errors, the first: missing_file in exam.*pipeline verify"):
+        run(cohort, tmp_path / "out")
+    assert not (tmp_path / "out" / "prepared.json").exists()
+
+
+def test_prepared_list_is_json_that_others_can_read(cohort, tmp_path) -> None:
+    run(cohort, tmp_path / "out")
+    text = (tmp_path / "out" / "prepared.json").read_text()
+    assert "NaN" not in text and json.loads(text)["schema"] == "breast-bundles/prepared/1"
+    assert str(tmp_path) not in text  # the folder can move
