@@ -35,9 +35,8 @@ def find(path: Path | str, channels: Sequence[str]) -> list[dict[str, Any]]:
     root = Path(path)
     if not root.exists():
         raise InputError(f"{root.name}: no such exam; give a folder with one file a contrast, or one 4D file")
-    if root.is_file():
-        exams = [root]
-    elif any(is_image(p) and p.name.split(".")[0].lower() in {c.lower() for c in channels} for p in root.iterdir()):
+    names = {c.lower() for c in channels}
+    if root.is_file() or any(is_image(p) and p.name.split(".")[0].lower() in names for p in root.iterdir()):
         exams = [root]
     else:
         exams = [p for p in sorted(root.iterdir()) if p.is_dir() or is_image(p)]

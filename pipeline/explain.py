@@ -12,7 +12,8 @@ from torch import nn
 from transforms.intensity import air_threshold
 
 
-def evidence_map(network: Any, image: torch.Tensor, shifts: int = 1, stride: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
+def evidence_map(network: Any, image: torch.Tensor, shifts: int = 1,
+                 stride: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits, and the exact class activation map for malignant against benign (multi-scale curriculum, Fig. 3).
 
     One cell of C5 spans `stride` voxels in plane. With `shifts` > 1 the breast is also shown moved by parts of a

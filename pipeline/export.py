@@ -55,8 +55,8 @@ def main(args: argparse.Namespace) -> int:
         work.rename(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    print(f"exported: {target}; try it: python -m monai.bundle run --config_file {target / 'configs' / 'inference.json'} "
-          f"--bundle_root {target} --dataset_dir EXAM --output_dir OUT")
+    print(f"exported: {target}; try it: python -m monai.bundle run "
+          f"--config_file {target / 'configs' / 'inference.json'} --bundle_root {target} --dataset_dir EXAM --output_dir OUT")
     return 0
 
 

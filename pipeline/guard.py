@@ -104,8 +104,8 @@ def _write_record(folder: Path, record: str, config: dict[str, Any]) -> None:
         before = yaml.safe_load(path.read_text()) or {}
         for name in sorted(plain.keys() & before.keys() - _MAY_CHANGE):
             if plain[name] != before[name] and not isinstance(plain[name], dict) and not _is_code(plain[name]):
-                raise InputError(f"{folder.name}: holds a run with {name} = {before[name]}, this one has {plain[name]}; "
-                                 "choose another --output_dir, or start afresh with --resume False")
+                raise InputError(f"{folder.name}: holds a run with {name} = {before[name]}, this one has {plain[name]}"
+                                 "; choose another --output_dir, or start afresh with --resume False")
     folder.mkdir(parents=True, exist_ok=True)
     lines = [f"# {name}: {value}" for name, value in environment().items()]
     temporary = path.with_name(f".{path.name}.part")
@@ -127,10 +127,11 @@ def environment() -> dict[str, str]:
             facts[package] = version(package)
         except PackageNotFoundError:
             facts[package] = "not installed"
-    facts["device"] = torch.cuda.get_device_name(0) if torch.cuda.is_available() else f"cpu ({torch.get_num_threads()} threads)"
+    gpu = torch.cuda.is_available()
+    facts["device"] = torch.cuda.get_device_name(0) if gpu else f"cpu ({torch.get_num_threads()} threads)"
     try:
-        revision = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, timeout=10,
-                                  cwd=Path(__file__).parent, check=True)
+        revision = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True,
+                                  timeout=10, cwd=Path(__file__).parent, check=True)
         facts["git"] = revision.stdout.strip()
     except (OSError, subprocess.SubprocessError):
         facts["git"] = "not a checkout"

@@ -61,7 +61,7 @@ def run(datalist: Path | str, output: Path | str, preprocessing: Callable[[Mappi
     for leftover in output.glob(".*.part"):  # of a run that was killed
         leftover.unlink()
     key = hashlib.sha256(json.dumps({"version": VERSION, **parameters}, sort_keys=True).encode()).hexdigest()
-    todo = [exam for exam in source.exams if not _unchanged(records / f"{exam.exam_id}.json", source, exam, channels, key)]
+    todo = [e for e in source.exams if not _unchanged(records / f"{e.exam_id}.json", source, e, channels, key)]
     print(f"prepare: {len(source.exams)} exams, {len(source.exams) - len(todo)} ready, {len(todo)} to do; "
           f"output in {output}", flush=True)
     jobs = Parallel(n_jobs=workers or os.cpu_count(), return_as="generator_unordered")(

@@ -28,8 +28,10 @@ _HOME = {
     "RandRotateFlipd": "augment",
 }
 
-__all__ = ["InputError", "KineticChannels", "KineticChannelsd", "LoadBreasts", "LoadBreastsd", "LoadLesionPatchd", "LoadPreparedd",
-           "MalignancyResultd", "RandRotateFlip", "RandRotateFlipd"]
+__all__ = [
+    "InputError", "KineticChannels", "KineticChannelsd", "LoadBreasts", "LoadBreastsd", "LoadLesionPatchd",
+    "LoadPreparedd", "MalignancyResultd", "RandRotateFlip", "RandRotateFlipd",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -33,7 +33,8 @@ class KineticChannels(Transform):
         limit: values are clipped to ±limit.
     """
 
-    def __init__(self, channels: Sequence[str], gains: Sequence[float] = (0.2, 3.0, 8.0, 0.2), limit: float = 8.0) -> None:
+    def __init__(self, channels: Sequence[str], gains: Sequence[float] = (0.2, 3.0, 8.0, 0.2),
+                 limit: float = 8.0) -> None:
         if len(gains) != 4:
             raise InputError(f"gains {list(gains)}: four numbers are needed: pre, wash-in, delayed change, other")
         self.channels = tuple(channels)

@@ -10,6 +10,7 @@ import hashlib
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -19,6 +20,7 @@ from transforms.errors import InputError
 
 _NIFTI = (".nii", ".nii.gz")
 _ITK = (".nrrd", ".nhdr", ".mha", ".mhd", ".tif", ".tiff", ".png")
+_BROKEN: tuple[Any, ...] = (isal_zlib.error, zlib.error)  # what inflating damaged data raises
 _HEADER_BYTES = 1 << 16  # more than any NIfTI-1 or -2 header with its usual extensions
 
 
@@ -96,7 +98,7 @@ def read_header(path: Path | str) -> Header:
     if raw[:2] == b"\x1f\x8b":
         try:
             raw = isal_zlib.decompressobj(wbits=31).decompress(raw, _HEADER_BYTES)
-        except (isal_zlib.error, zlib.error):
+        except _BROKEN:
             raise InputError(f"{path.name}: corrupt gzip data; copy it again", code="corrupt") from None
     header = _parse_nifti(path, raw)
     return Header(_nifti_shape(path, header), header.get_best_affine())
@@ -120,7 +122,7 @@ def _inflate(path: Path, raw: bytes) -> bytes:
         return igzip.decompress(raw)
     except EOFError:
         raise InputError(f"{path.name}: truncated gzip data; copy it again", code="truncated") from None
-    except (isal_zlib.error, zlib.error, OSError) as error:
+    except (*_BROKEN, OSError) as error:
         text = str(error).lower()
         if "incomplete" in text or "end-of-stream" in text or "truncated" in text:
             raise InputError(f"{path.name}: truncated gzip data; copy it again", code="truncated") from None

@@ -41,7 +41,8 @@ def estimate_shift(fixed: torch.Tensor, moving: torch.Tensor, rounds: int = 4) -
         return np.zeros(3)
     cut = torch.quantile(steep[:: max(steep.numel() // 100_000, 1)], 1 - count / steep.numel())
     chosen = torch.nonzero(steep > cut)[:, 0]
-    slopes = torch.stack([g.flatten()[chosen] for g in (gx, gy, gz)] + [torch.ones(len(chosen))], dim=1).double().numpy()
+    columns = [g.flatten()[chosen] for g in (gx, gy, gz)] + [torch.ones(len(chosen))]
+    slopes = torch.stack(columns, dim=1).double().numpy()
     change = (moving - fixed)[deep, 1:-1, 1:-1].flatten()[chosen].double().numpy()
     keep = np.ones(len(change), bool)
     answer = np.zeros(4)

@@ -38,13 +38,15 @@ class ImagePanel:
 
             self.writer = SummaryWriter(self.log_dir)
         image = engine.state.output["image"].detach().float().cpu()  # (B, C, X, Y, Z)
-        picture = image[:, min(self.shown, image.shape[1] - 1)].amax(dim=-1).transpose(1, 2).flip(1)  # (B, Y, X), anterior up
+        shown = image[:, min(self.shown, image.shape[1] - 1)]
+        picture = shown.amax(dim=-1).transpose(1, 2).flip(1)  # (B, Y, X), anterior up
         top = picture.amax(dim=(1, 2), keepdim=True).clamp(min=1e-6)
         row = (picture.clamp(min=0) / top).unbind(0)
         self.writer.add_image("validation/enhancement", torch.cat(row, dim=1)[None], engine.state.epoch)
         score = engine.state.output["pred"].detach().float().softmax(1)[:, 1].tolist()
         label = engine.state.output["label"].tolist()
-        text = "  \n".join(f"picture {i + 1}: label {y}, score {s:.2f}" for i, (y, s) in enumerate(zip(label, score, strict=True)))
+        pairs = enumerate(zip(label, score, strict=True), start=1)
+        text = "  \n".join(f"picture {i}: label {y}, score {s:.2f}" for i, (y, s) in pairs)
         self.writer.add_text("validation/enhancement", text, engine.state.epoch)
 
     def flush(self, engine: Engine) -> None:

@@ -59,7 +59,8 @@ class WritePredictions:
         scores = logits.detach().float().softmax(dim=1)[:, 1].cpu().tolist()
         for i, score in enumerate(scores):
             row = {"exam_id": batch["exam_id"][i], "patient_id": batch["patient_id"][i], "side": batch["side"][i],
-                   "fold": self.fold, "split": batch["split"][i], "label": int(batch["label"][i]), "score": round(score, 6)}
+                   "fold": self.fold, "split": batch["split"][i], "label": int(batch["label"][i]),
+                   "score": round(score, 6)}
             row |= {f"group_{name}": value for name, value in batch["groups"][i].items()}
             row |= {f"reader_{name}": value for name, value in batch["readers"][i].items()}
             self.rows.append(row)

@@ -36,7 +36,7 @@ def load_weights(network: Network, checkpoint: Path | str, part: str = "", missi
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError):
         raise InputError(f"{path.name}: damaged, or no checkpoint of tensors; copy it again or train again") from None
-    state = dict(state.get("network", state.get("model", state))) if isinstance(state, dict) else {}
+    state = (state.get("network") or state.get("model") or state) if isinstance(state, dict) else {}
     prefix = f"{part}." if part else ""
     state = {name: tensor for name, tensor in state.items() if name.startswith(prefix)}
     own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(prefix)}

@@ -37,7 +37,8 @@ def reference(array: np.ndarray, source: Grid, target: Grid) -> np.ndarray:
 @pytest.mark.parametrize("target", [
     pytest.param(lambda g: g.canonical(), id="reoriented"),
     pytest.param(lambda g: g.canonical().resized((64, 60, 20)), id="resized"),
-    pytest.param(lambda g: g.canonical().resized((64, 60, 20)).cropped((-4, 5, 2), (40, 30, 30)).flipped(0), id="cropped"),
+    pytest.param(lambda g: g.canonical().resized((64, 60, 20)).cropped((-4, 5, 2), (40, 30, 30)).flipped(0),
+                 id="cropped"),
     pytest.param(lambda g: Grid((30, 20, 10), tilted(7) @ np.diag([1.3, 1.2, 0.9, 1])), id="oblique"),
     pytest.param(lambda g: Grid((12, 50, 40), g.affine @ np.eye(4)[:, [2, 1, 0, 3]]), id="axes-swapped"),
 ])
