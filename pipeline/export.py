@@ -55,8 +55,9 @@ def main(args: argparse.Namespace) -> int:
         work.rename(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    print(f"exported: {target}; try it: python -m monai.bundle run "
-          f"--config_file {target / 'configs' / 'inference.json'} --bundle_root {target} --dataset_dir EXAM --output_dir OUT")
+    config = target / "configs" / "inference.json"
+    print(f"exported: {target}; try it: python -m monai.bundle run --config_file {config} --bundle_root {target} "
+          "--dataset_dir EXAM --output_dir OUT")
     return 0
 
 
