@@ -82,6 +82,10 @@ class Runs:
         return statistics.median(r.seconds for r in self.results)
 
     @property
+    def least(self) -> float:
+        return min(r.seconds for r in self.results)
+
+    @property
     def peak(self) -> float:
         return statistics.median(r.peak for r in self.results)
 
@@ -101,8 +105,7 @@ class Runs:
         """How many times as long as `base`: by the medians, and by the least times."""
         if self is base:
             return ""
-        least = min(r.seconds for r in self.results) / min(r.seconds for r in base.results)
-        return f"{self.seconds / base.seconds:.{digits}f} ({least:.{digits}f})"
+        return f"{self.seconds / base.seconds:.{digits}f} ({self.least / base.least:.{digits}f})"
 
     def stage(self, name: str) -> float:
         """Median of one stage, where the work returns seconds by stage."""

@@ -14,15 +14,16 @@ __all__ = ["InputError", "install_excepthook", "one_line", "run_main"]
 def one_line(error: BaseException | None) -> str | None:
     """The message of the first `InputError` along the chain of causes, or None where there is none.
 
-    An error raised in a DataLoader's worker arrives with the worker's traceback as its message; only the last
-    line, the message itself, is kept.
+    An error raised in a DataLoader's worker arrives as text, the worker's traceback with the message in it; only the
+    message is kept.
     """
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        if isinstance(error, InputError):
-            text = str(error).strip().splitlines()
-            return text[-1].removeprefix("transforms.errors.InputError: ") if text else type(error).__name__
+        lines = str(error).strip().splitlines()
+        carried = [line.split(": ", 1)[1] for line in lines if line.startswith("transforms.errors.InputError: ")]
+        if carried or isinstance(error, InputError):
+            return (carried or lines or [type(error).__name__])[-1]
         error = error.__cause__ or error.__context__
     return None
 

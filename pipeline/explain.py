@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -26,8 +27,8 @@ def evidence_map(network: Any, image: torch.Tensor, shifts: int = 1,
         stride: voxels a cell in plane.
 
     Returns:
-        logits `(B, 2)` of the unmoved image and the map `(B, 1, X, Y, Z)`: malignant minus benign evidence, with one
-        shift its mean is the difference of the logits less their bias.
+        logits `(B, 2)` of the unmoved image and the map `(B, 1, X, Y, Z)`: malignant minus benign evidence. On
+        C5's own grid its mean is exactly the difference of the logits; enlarged, the border weighs differently.
     """
     size = image.shape[2:]
     logits: torch.Tensor | None = None
@@ -40,20 +41,21 @@ def evidence_map(network: Any, image: torch.Tensor, shifts: int = 1,
             answer, maps = network.activation_map(moved)
             logits = answer if logits is None else logits
             grown = [s + d for s, d in zip(size, (dx, dy, 0), strict=True)]
-            # A cell's centre lies at (index + 1/2)·stride of the padded image, whatever the grid was rounded to.
-            cells = [maps.shape[2] * stride, maps.shape[3] * stride, size[2]]
-            fine = F.interpolate((maps[:, 1:] - maps[:, :1]).float(), size=cells, mode="trilinear")
-            fine = _fit(fine, grown)
+            fine = _enlarge((maps[:, 1:] - maps[:, :1]).float(), grown, (stride, stride, 4))
             total += fine[:, :, dx : dx + size[0], dy : dy + size[1]]
     assert logits is not None
     return logits.float(), total / len(steps) ** 2
 
 
-def _fit(maps: torch.Tensor, size: list[int]) -> torch.Tensor:
-    """Crop, or extend the last value, to `size` along x and y."""
-    maps = maps[:, :, : size[0], : size[1]]
-    short = [max(size[i] - maps.shape[2 + i], 0) for i in range(2)]
-    return F.pad(maps, (0, 0, 0, short[1], 0, short[0]), mode="replicate") if any(short) else maps
+def _enlarge(maps: torch.Tensor, size: Sequence[int], strides: Sequence[int]) -> torch.Tensor:
+    """Linear between cells; every strided layer keeps voxel 0, so cell i of an axis is centred on voxel i·stride."""
+    for axis, (voxels, step) in enumerate(zip(size, strides, strict=True), start=2):
+        last = maps.shape[axis] - 1
+        at = (torch.arange(voxels, device=maps.device) / step).clamp(max=last)
+        low = at.long()
+        weight = (at - low).reshape([-1 if d == axis else 1 for d in range(5)])
+        maps = torch.lerp(maps.index_select(axis, low), maps.index_select(axis, (low + 1).clamp(max=last)), weight)
+    return maps
 
 
 def heat(logits: torch.Tensor, evidence: torch.Tensor) -> torch.Tensor:

@@ -50,8 +50,10 @@ def begin(output_dir: Path | str | None, record: str = RECORD, **asked_for: Any)
     install_excepthook()
     for name, value in command.items():
         _check_known(name, config)
+        if value is None:
+            raise InputError(f"--{name} {value}: MONAI passes over it; set it to null in an overlay")
         if isinstance(value, str) and value.lower() in ("true", "false", "none", "null"):
-            raise InputError(f"--{name} {value}: taken as a text; write True, False or None")
+            raise InputError(f"--{name} {value}: taken as a text; write True or False, or null in an overlay")
     for name, value in {**asked_for, "output_dir": output_dir}.items():
         if value is None:
             raise InputError(f"{name} is not set; add --{name} to the command (see the comment at {name} in the "

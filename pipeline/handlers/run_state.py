@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import random
 import signal
 import sys
@@ -25,8 +26,8 @@ STATE = "resume.pt"
 class RunState:
     """Saves the best model and, after every epoch, all that a continuation needs; restores it at the start.
 
-    Put it last in `train#handlers`, after the handler that validates. Files are written under a temporary name
-    and renamed. The best model is a bare state dict, which `monai.bundle.load` and MONAI Label read. A SIGTERM
+    Put it after the handler that validates in `train#handlers`, and before `EarlyStop`, which needs what it restores.
+    Files are written under a temporary name and renamed. The best model is a bare state dict, which `monai.bundle.load` and MONAI Label read. A SIGTERM
     ends the process with status 143; the last finished epoch is on disk by then.
 
     Args:
@@ -62,8 +63,9 @@ class RunState:
             state = torch.load(self.state_path, map_location="cpu", weights_only=True)
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, KeyError, EOFError, ValueError) as error:
-            raise InputError(f"{self.state_path.name}: does not fit this run ({str(error).splitlines()[0][:100]}); "
+        except (RuntimeError, KeyError, EOFError, ValueError, OSError, pickle.UnpicklingError) as error:
+            reason = (str(error).splitlines() or ["damaged"])[0][:100]
+            raise InputError(f"{self.state_path.name}: does not fit this run ({reason}); "
                              "choose another --output_dir, or start afresh with --resume False") from None
         engine.state.epoch, engine.state.iteration = state["epoch"], state["iteration"]
         if self.evaluator is not None:

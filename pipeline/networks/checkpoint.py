@@ -34,7 +34,7 @@ def load_weights(network: Network, checkpoint: Path | str, part: str = "", missi
         raise InputError(f"{path.parent.name}/{path.name}: no such checkpoint; {missing}")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError):
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError):
         raise InputError(f"{path.name}: damaged, or no checkpoint of tensors; copy it again or train again") from None
     state = (state.get("network") or state.get("model") or state) if isinstance(state, dict) else {}
     prefix = f"{part}." if part else ""
