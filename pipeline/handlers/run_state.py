@@ -27,8 +27,9 @@ class RunState:
     """Saves the best model and, after every epoch, all that a continuation needs; restores it at the start.
 
     Put it after the handler that validates in `train#handlers`, and before `EarlyStop`, which needs what it restores.
-    Files are written under a temporary name and renamed. The best model is a bare state dict, which `monai.bundle.load` and MONAI Label read. A SIGTERM
-    ends the process with status 143; the last finished epoch is on disk by then.
+    Files are written under a temporary name and renamed. The best model is a bare state dict, which
+    `monai.bundle.load` and MONAI Label read. A SIGTERM ends the process with status 143; the last finished epoch is
+    on disk by then.
 
     Args:
         network: the module whose state dict is saved (not its DistributedDataParallel wrapper).
