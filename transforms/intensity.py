@@ -7,6 +7,7 @@ import numpy as np
 from transforms.errors import InputError
 
 _BINS = 256
+CONSTANT = "is constant, nothing can be seen in it; export it again"
 
 
 def otsu(values: np.ndarray) -> float:
@@ -52,5 +53,5 @@ def tissue_scale(values: np.ndarray) -> float:
         raise InputError("holds NaN or infinite voxels; export it again", code="non_finite")
     tissue = values[values > air_threshold(values)]
     if not tissue.size or tissue.mean() <= 0:
-        raise InputError("is constant, nothing can be seen in it; export it again", code="constant_image")
+        raise InputError(CONSTANT, code="constant_image")
     return float(tissue.mean())

@@ -19,12 +19,14 @@ from monai.transforms import MapTransform, Transform
 from transforms.breasts import SIDES, Layout, breast_grids
 from transforms.errors import InputError
 from transforms.grid import Grid, triple
-from transforms.intensity import tissue_scale
+from transforms.intensity import CONSTANT, tissue_scale
 from transforms.load import Image, is_image, read_image
-from transforms.motion import estimate_shift
+from transforms.motion import ShiftEstimator
 from transforms.resample import resample
 
 _NEGLIGIBLE = 0.02  # voxels; a smaller shift is not worth an interpolation
+_SURE = 0.5  # voxels; one estimate finds a shift up to this well enough
+_ROUNDS = 4
 T2 = ("t2",)  # contrasts that are not phases of the dynamic series: own grid, own scale
 
 
@@ -83,7 +85,7 @@ class LoadBreasts(Transform):
         digests: dict[str, str] = {}
         shifts: dict[str, list[list[float]]] = {}
         exam_grid: Grid | None = None
-        first: str | None = None
+        still: dict[str, ShiftEstimator] = {}
         for contrast, name, image in _contrasts(exam, self.channels):
             if image.array.ndim != 3:
                 raise InputError(f"{name}: has {image.array.ndim} axes, 3 expected; give one file a contrast",
@@ -91,32 +93,41 @@ class LoadBreasts(Transform):
             if image.array.dtype.kind == "f" and not np.isfinite(image.array).all():
                 raise InputError(f"{name}: holds NaN or infinite voxels; export it again", code="non_finite")
             grid = Grid(image.array.shape, image.affine)
+            phase = contrast not in T2
+            known = next((scales[k] for k in scales if k not in T2), None) if phase else None
+            sample = image.array[::4, ::4]
             try:
-                scale = tissue_scale(image.array[::4, ::4])
+                if known is not None and sample.min() == sample.max():
+                    raise InputError(CONSTANT, code="constant_image")
+                scale = tissue_scale(sample) if known is None else known
                 if exam_grid is None:
                     exam_grid, grids = grid, breast_grids(image.array, grid, self.layout, sides)
             except InputError as error:
                 raise InputError(f"{name}: {error}", code=error.code) from None
-            if contrast not in T2:
-                if not exam_grid.matches(grid):
-                    raise InputError(f"{name}: its grid differs from the first phase's (shape {grid.shape} against "
-                                     f"{exam_grid.shape}, or the affine); resample it or correct its header",
-                                     code="affine_mismatch")
-                scale = next((scales[k] for k in scales if k not in T2), scale)
+            if phase and not exam_grid.matches(grid):
+                raise InputError(f"{name}: its grid differs from the first phase's (shape {grid.shape} against "
+                                 f"{exam_grid.shape}, or the affine); resample it or correct its header",
+                                 code="affine_mismatch")
             scales[contrast], digests[contrast] = scale, image.digest
             for s, side in enumerate(sides):
                 own = breasts[s, self.channels.index(contrast)]
                 resample(image.array, grid, grids[side], out=own)
-                if self.align and contrast not in T2:
-                    if first is None or first == contrast:
-                        first = contrast
-                    else:
-                        still = breasts[s, self.channels.index(first)] * scale
-                        shift = estimate_shift(still, own)
-                        shifts.setdefault(contrast, []).append([round(float(v), 3) for v in shift])
-                        if np.abs(shift).max() > _NEGLIGIBLE:
-                            resample(image.array, grid, grids[side].cropped(shift, grids[side].shape), out=own)
                 own.div_(scale)
+                if not (self.align and phase):
+                    continue
+                if known is None:
+                    still[side] = ShiftEstimator(own)
+                    continue
+                shift = np.zeros(3)
+                for _ in range(_ROUNDS):
+                    step = still[side](own)
+                    if np.abs(step).max() <= _NEGLIGIBLE:
+                        break
+                    shift += step
+                    resample(image.array, grid, grids[side].cropped(shift, grids[side].shape), out=own).div_(scale)
+                    if np.abs(step).max() <= _SURE:
+                        break
+                shifts.setdefault(contrast, []).append([round(float(v), 3) for v in shift])
         assert exam_grid is not None  # `channels` is not empty
         meta = {
             "affine": torch.from_numpy(np.ascontiguousarray(exam_grid.affine)),
