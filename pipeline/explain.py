@@ -10,41 +10,58 @@ import torch.nn.functional as F
 from monai.inferers import Inferer
 from torch import nn
 
+from pipeline.errors import InputError
 from transforms.intensity import air_threshold
 
 
-def evidence_map(network: Any, image: torch.Tensor, shifts: int = 1,
-                 stride: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits, and the exact class activation map for malignant against benign (multi-scale curriculum, Fig. 3).
+def evidence_map(network: Any, image: torch.Tensor, spread: float = 6.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits, and the evidence for malignant against benign in every voxel: input times gradient, smoothed.
 
-    One cell of C5 spans `stride` voxels in plane. With `shifts` > 1 the breast is also shown moved by parts of a
-    cell, and the maps, moved back, are averaged: a finer map from the same network.
+    Each voxel's share of the difference of the logits to first order, `Σ_c x_c · ∂(malignant − benign)/∂x_c`. A
+    class activation map is as coarse as the network's last layer, a cell of which is larger than most lesions; this
+    map is as fine as the image, and one pass back makes it.
+
+    Args:
+        network: `(B, C, X, Y, Z)` to logits `(B, 2)`, differentiable.
+        image: `(B, C, X, Y, Z)`.
+        spread: standard deviation of the Gaussian that smooths the map in plane, in voxels.
+
+    Returns:
+        logits `(B, 2)` and the map `(B, 1, X, Y, Z)`.
+    """
+    with torch.enable_grad():
+        image = image.detach().requires_grad_(True)
+        logits = network(image).float()
+        (slope,) = torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), image)
+    share = (image.detach() * slope).sum(dim=1, keepdim=True).float()
+    return logits.detach(), _smooth(share, spread)
+
+
+def activation_map(network: Any, image: torch.Tensor,
+                   strides: Sequence[int] = (32, 32, 4)) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits, and the exact class activation map for malignant against benign (multi-scale curriculum, Fig. 3).
 
     Args:
         network: has `activation_map(image) -> logits, maps`.
         image: `(B, C, X, Y, Z)`.
-        shifts: positions a in-plane axis; `shifts`² forward passes.
-        stride: voxels a cell in plane.
+        strides: voxels a cell of the maps along `(x, y, z)`.
 
     Returns:
-        logits `(B, 2)` of the unmoved image and the map `(B, 1, X, Y, Z)`: malignant minus benign evidence. On
-        C5's own grid its mean is exactly the difference of the logits; enlarged, the border weighs differently.
+        logits `(B, 2)` and the map `(B, 1, X, Y, Z)`: malignant minus benign evidence. On C5's own grid its mean is
+        exactly the difference of the logits; enlarged, the border weighs differently.
     """
-    size = image.shape[2:]
-    logits: torch.Tensor | None = None
-    total = torch.zeros((image.shape[0], 1, *size), device=image.device)
-    steps = [round(i * stride / shifts) for i in range(shifts)]
-    for dx in steps:
-        for dy in steps:
-            # (B, C, X, Y, Z) with zeros, which are air, let in at the low end
-            moved = F.pad(image, (0, 0, dy, 0, dx, 0)) if dx or dy else image
-            answer, maps = network.activation_map(moved)
-            logits = answer if logits is None else logits
-            grown = [s + d for s, d in zip(size, (dx, dy, 0), strict=True)]
-            fine = _enlarge((maps[:, 1:] - maps[:, :1]).float(), grown, (stride, stride, 4))
-            total += fine[:, :, dx : dx + size[0], dy : dy + size[1]]
-    assert logits is not None
-    return logits.float(), total / len(steps) ** 2
+    logits, maps = network.activation_map(image)
+    return logits.float(), _enlarge((maps[:, 1:] - maps[:, :1]).float(), image.shape[2:], strides)
+
+
+def _smooth(maps: torch.Tensor, spread: float) -> torch.Tensor:
+    """A Gaussian in plane over `(B, 1, X, Y, Z)`, cut off at three standard deviations."""
+    reach = max(int(3 * spread + 0.5), 1)
+    at = torch.arange(-reach, reach + 1, device=maps.device)
+    weight = torch.exp(-((at / spread) ** 2) / 2)
+    weight = weight / weight.sum()
+    maps = F.conv3d(maps, weight.view(1, 1, -1, 1, 1), padding=(reach, 0, 0))
+    return F.conv3d(maps, weight.view(1, 1, 1, -1, 1), padding=(0, reach, 0))
 
 
 def _enlarge(maps: torch.Tensor, size: Sequence[int], strides: Sequence[int]) -> torch.Tensor:
@@ -75,20 +92,27 @@ def body_mask(image: torch.Tensor, channel: int = 0) -> torch.Tensor:
     return (plane > torch.tensor(cuts, device=image.device).reshape(-1, 1, 1, 1, 1)).float()
 
 
-class ActivationMapInferer(Inferer):
-    """Logits and heat maps of whole breasts in one pass.
+class HeatMapInferer(Inferer):
+    """Logits and heat maps of whole breasts.
 
     Takes `(B, C, X, Y, Z)`, or exams of several breasts `(B, S, C, X, Y, Z)`. Returns a dictionary of plain tensors
     (MONAI Label merges it into its data): `logits` `(B[, S], 2)` and `heatmap` `(B[, S], X, Y, Z)`.
 
     Args:
-        shifts: see `evidence_map`.
+        kind: `evidence` (`evidence_map`) or `activation` (`activation_map`, the paper's).
+        spread: see `evidence_map`.
         body_channel: a channel that shows the body's outline: air is no place for evidence and stays cold. None
             leaves the map as it is.
+
+    Raises:
+        InputError: no such kind of map.
     """
 
-    def __init__(self, shifts: int = 1, body_channel: int | None = 0) -> None:
-        self.shifts = int(shifts)
+    def __init__(self, kind: str = "evidence", spread: float = 6.0, body_channel: int | None = 0) -> None:
+        if kind not in ("evidence", "activation"):
+            raise InputError(f"no heat map {kind!r}; choose evidence or activation")
+        self.kind = kind
+        self.spread = float(spread)
         self.body_channel = body_channel
 
     def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
@@ -103,7 +127,10 @@ class ActivationMapInferer(Inferer):
 
     def _one(self, image: torch.Tensor, network: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits `(1, 2)` and heat `(1, X, Y, Z)` of one breast."""
-        logits, evidence = evidence_map(network, image, self.shifts)
+        if self.kind == "evidence":
+            logits, evidence = evidence_map(network, image, self.spread)
+        else:
+            logits, evidence = activation_map(network, image)
         if self.body_channel is not None:
             evidence = evidence.clamp(min=0) * body_mask(image, self.body_channel)
         return logits, heat(logits, evidence)[:, 0]

@@ -22,7 +22,7 @@ class WritePredictions:
     map's peak falls on a malignant lesion: whether the voxel with the largest heat lies within `radius_mm` of a
     malignant centre, and how far the nearest one is.
 
-    The evaluator's prediction is either logits `(B, 2)` or the dictionary of `ActivationMapInferer`.
+    The evaluator's prediction is either logits `(B, 2)` or the dictionary of `HeatMapInferer`.
 
     Args:
         output_dir: where the files go.

@@ -70,7 +70,7 @@ def test_inference_works_from_any_folder(bundle, phantom_cohort, tmp_path, monke
     exam = phantom_cohort.path(0).parent
     workflow = ConfigWorkflow(str(bundle / "configs" / "inference.yaml"), workflow_type="infer", logging_file=False,
                               bundle_root=str(bundle), dataset_dir=str(exam), output_dir=str(tmp_path / "out"),
-                              load_pretrain=False, matrix=[128, 128, 8], rows=64, shifts=1)
+                              load_pretrain=False, matrix=[128, 128, 8], rows=64, spread=2.0)
     workflow.initialize()
     assert workflow.check_properties() == []
     workflow.run()

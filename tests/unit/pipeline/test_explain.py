@@ -7,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pipeline.explain import ActivationMapInferer, evidence_map, heat
+from pipeline.errors import InputError
+from pipeline.explain import HeatMapInferer, activation_map, evidence_map, heat
 from pipeline.networks.curriculum_resnet import CurriculumResNet
 from transforms.exam_maps import maps_to_exam
 from transforms.grid import Grid
@@ -37,26 +38,46 @@ def blob(size: tuple[int, int, int], center: tuple[int, int, int]) -> torch.Tens
 
 @pytest.mark.parametrize("center", [(64, 96, 8), (70, 60, 6), (48, 112, 9), (85, 40, 5)])
 @pytest.mark.parametrize("size", [(128, 160, 16), (150, 145, 13)], ids=["multiples of the stride", "other sizes"])
-@pytest.mark.parametrize("shifts", [1, 2, 4])
-def test_the_map_is_hot_where_the_evidence_is(shifts, size, center) -> None:
-    """Within half of what two neighbouring positions of the grid are apart, and half a slice cell."""
-    _, evidence = evidence_map(Smoothing(), blob(size, center), shifts)
+def test_the_activation_map_is_hot_where_the_evidence_is(size, center) -> None:
+    """Within half a cell in plane and half a slice cell."""
+    _, evidence = activation_map(Smoothing(), blob(size, center))
     assert evidence.shape == (1, 1, *size)
     peak = np.array(np.unravel_index(int(evidence.argmax()), size))
     error = np.abs(peak - center)
-    assert error[:2].max() <= 32 / shifts / 2 + 2
+    assert error[:2].max() <= 32 / 2 + 2
     assert error[2] <= 3
 
 
-def test_more_shifts_do_not_move_the_map() -> None:
-    """The map's centre of gravity stays on the evidence, for whatever number of shifts."""
-    center = (72, 88, 8)
-    for shifts in (1, 2, 4):
-        _, evidence = evidence_map(Smoothing(), blob((160, 192, 16), center), shifts)
-        mass = evidence[0, 0] / evidence.sum()
-        x = float((mass.sum((1, 2)) * torch.arange(160)).sum())
-        y = float((mass.sum((0, 2)) * torch.arange(192)).sum())
-        assert (x, y) == pytest.approx(center[:2], abs=5)
+class Weighing(torch.nn.Module):
+    """Logits that are linear in the image: 0, and the sum of voxels times weights."""
+
+    def __init__(self, weights: torch.Tensor) -> None:
+        super().__init__()
+        self.weights = torch.nn.Parameter(weights)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        malignant = (image * self.weights).sum(dim=(1, 2, 3, 4))
+        return torch.stack([torch.zeros_like(malignant), malignant], dim=1)
+
+
+def test_the_evidence_of_a_linear_network_is_each_voxels_share() -> None:
+    image, weights = torch.randn(2, 3, 12, 10, 4), torch.randn(3, 12, 10, 4)
+    network = Weighing(weights)
+    logits, evidence = evidence_map(network, image, spread=0.05)  # too narrow to smooth
+    torch.testing.assert_close(evidence, (image * weights).sum(1, keepdim=True))
+    torch.testing.assert_close(evidence.sum(dim=(1, 2, 3, 4)), logits[:, 1])
+    assert network.weights.grad is None and not image.requires_grad
+
+
+def test_smoothing_spreads_evidence_and_loses_none() -> None:
+    image = torch.zeros(1, 1, 41, 41, 3)
+    image[0, 0, 20, 20, 1] = 1.0
+    _, evidence = evidence_map(Weighing(torch.ones(1, 41, 41, 3)), image, spread=3.0)
+    assert evidence.sum() == pytest.approx(1, abs=1e-5) and evidence[..., 0].abs().max() == 0
+    at = torch.arange(41) - 20.0
+    spread = float((evidence[0, 0].sum((1, 2)) * at**2).sum()) ** 0.5
+    assert spread == pytest.approx(3, rel=0.05)
+    assert evidence[0, 0, 20, 20, 1] == pytest.approx(1 / (2 * np.pi * 3**2), rel=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +89,14 @@ def network() -> CurriculumResNet:
     return network
 
 
-@pytest.mark.parametrize("shifts", [1, 2])
-def test_logits_are_those_of_the_unmoved_image(network, shifts) -> None:
+@pytest.mark.parametrize("way", [evidence_map, activation_map])
+def test_logits_are_the_networks(network, way) -> None:
     image = torch.randn(2, 2, 64, 96, 8)
     with torch.no_grad():
-        logits, evidence = evidence_map(network, image, shifts)
+        logits, evidence = way(network, image)
         torch.testing.assert_close(logits, network(image), rtol=1e-4, atol=1e-5)
     assert evidence.shape == (2, 1, 64, 96, 8) and torch.isfinite(evidence).all()
+    assert not logits.requires_grad and not evidence.requires_grad
 
 
 def test_the_mean_of_the_map_is_the_difference_of_the_logits(network) -> None:
@@ -82,7 +104,7 @@ def test_the_mean_of_the_map_is_the_difference_of_the_logits(network) -> None:
     image = torch.randn(1, 2, 192, 192, 16)
     with torch.no_grad():
         logits, maps = network.activation_map(image)
-        _, evidence = evidence_map(network, image)
+        _, evidence = activation_map(network, image)
     difference = logits[0, 1] - logits[0, 0]
     cells = maps[0, 1] - maps[0, 0]
     torch.testing.assert_close(cells.mean(), difference, rtol=1e-4, atol=1e-5)
@@ -101,22 +123,28 @@ def test_the_peak_is_the_probability() -> None:
     assert torch.equal(found[0].argmax(), evidence[0].argmax())
 
 
+@pytest.mark.parametrize("kind", ["evidence", "activation"])
 @pytest.mark.parametrize("lead", [(2,), (1, 2)], ids=["breasts", "an exam of two breasts"])
-def test_inferer_answers_for_each_breast_alone(network, lead) -> None:
+def test_inferer_answers_for_each_breast_alone(network, lead, kind) -> None:
     image = torch.randn(*lead, 2, 64, 64, 8)
-    answer = ActivationMapInferer(shifts=1, body_channel=None)(image, network)
+    answer = HeatMapInferer(kind, body_channel=None)(image, network)
     assert answer["logits"].shape == (*lead, 2) and answer["heatmap"].shape == (*lead, 64, 64, 8)
-    second = ActivationMapInferer(shifts=1, body_channel=None)(image.flatten(0, -5)[1:], network)
+    second = HeatMapInferer(kind, body_channel=None)(image.flatten(0, -5)[1:], network)
     torch.testing.assert_close(answer["heatmap"].reshape(2, 64, 64, 8)[1], second["heatmap"][0])
     peaks = answer["heatmap"].flatten(-3).amax(-1)
     torch.testing.assert_close(peaks, answer["logits"].softmax(-1)[..., 1])
+
+
+def test_an_unknown_map_is_refused() -> None:
+    with pytest.raises(InputError, match="choose evidence or activation"):
+        HeatMapInferer("cam")
 
 
 def test_air_stays_cold(network) -> None:
     """A body fills the lower half of the image; noise around it is air."""
     image = 0.02 * torch.rand(1, 2, 64, 64, 8)
     image[:, :, :, :32] += 1 + 0.2 * torch.rand(1, 2, 64, 32, 8)
-    found = ActivationMapInferer(shifts=1)(image, network)["heatmap"][0]
+    found = HeatMapInferer()(image, network)["heatmap"][0]
     assert found[:, 36:].max() == 0 and found[:, :28].max() > 0
 
 
