@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 DEMO   ?= demo
 FOLDS  ?= 2
 SEED   ?= 0
-EXAMS  ?= 300
+EXAMS  ?= 240
 BUNDLE := bundles/breast_mri_curriculum
 export CONSTRAINTS ?= constraints.txt
 

@@ -54,8 +54,8 @@ class WritePredictions:
     def collect(self, engine: Engine) -> None:
         """Take one batch's scores and maps."""
         batch, pred = engine.state.batch, engine.state.output["pred"]
-        mapped = isinstance(pred, dict)
-        logits = pred["logits"] if mapped else pred
+        logits = pred["logits"] if isinstance(pred, dict) else pred
+        mapped = isinstance(pred, dict) and "heatmap" in pred
         scores = logits.detach().float().softmax(dim=1)[:, 1].cpu().tolist()
         for i, score in enumerate(scores):
             row = {"exam_id": batch["exam_id"][i], "patient_id": batch["patient_id"][i], "side": batch["side"][i],
