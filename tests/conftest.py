@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -176,3 +177,12 @@ def make_prepared() -> Callable[..., Path]:
 def tiny_prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prepared dataset of 24 breasts in three folds. Shared: read it only."""
     return write_prepared(tmp_path_factory.mktemp("prepared"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real sample images, which are not part of the project."""
+    folder = os.environ.get("BREAST_BUNDLES_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("BREAST_BUNDLES_DATA names no folder of real samples")
+    return Path(folder)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from transforms.exam_maps import MalignancyResultd
     from transforms.kinetics import KineticChannels, KineticChannelsd
     from transforms.load_breasts import LoadBreasts, LoadBreastsd
+    from transforms.n4 import N4BiasFieldCorrection, N4BiasFieldCorrectiond
     from transforms.read_prepared import LoadLesionPatchd, LoadPreparedd
 
 _HOME = {
@@ -24,13 +25,16 @@ _HOME = {
     "LoadLesionPatchd": "read_prepared",
     "LoadPreparedd": "read_prepared",
     "MalignancyResultd": "exam_maps",
+    "N4BiasFieldCorrection": "n4",
+    "N4BiasFieldCorrectiond": "n4",
     "RandRotateFlip": "augment",
     "RandRotateFlipd": "augment",
 }
 
 __all__ = [
     "InputError", "KineticChannels", "KineticChannelsd", "LoadBreasts", "LoadBreastsd", "LoadLesionPatchd",
-    "LoadPreparedd", "MalignancyResultd", "RandRotateFlip", "RandRotateFlipd",
+    "LoadPreparedd", "MalignancyResultd", "N4BiasFieldCorrection", "N4BiasFieldCorrectiond", "RandRotateFlip",
+    "RandRotateFlipd",
 ]
 
 

@@ -38,7 +38,10 @@ class N4BiasFieldCorrection(Transform):
         fwhm: full width at half maximum of the Gaussian that is deconvolved, in log intensity.
         wiener_noise: of the deconvolution.
         shared: one field for all channels, estimated from the channel of this index or from their `mean`; ratios of
-            phases stay as measured. None: each channel its own field.
+            phases stay as measured. None: each channel its own field, which moves enhancement. On 20 phantom exams
+            the second phase after contrast gave the best common field (rms error 0.059 in the log, of 0.24
+            uncorrected), the first, the third and the mean of all 0.069, the phase before contrast 0.097; fields of
+            their own (0.075) moved the mean enhancement by -0.13 to 0.69.
         return_log_field: give the log field beside the image.
         backend: `torch`, or `itk` for the reference.
 
@@ -231,7 +234,8 @@ class N4BiasFieldCorrection(Transform):
         """As `_with_torch`, by ITK's filter.
 
         Left to its defaults ITK fits one level, four control points an axis, to all voxels, air with them, and may
-        return a field that has nothing to do with the bias: levels and mask have to be set.
+        return a field that has nothing to do with the bias (correlation -0.6 with the masked one on a phantom); its
+        Python wrapper also cuts the corrected image to int16. So mask and levels are set, and the field is asked for.
         """
         import itk
 
