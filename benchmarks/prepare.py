@@ -17,6 +17,7 @@ import torch
 import torchio as tio
 from measure import Stopwatch
 
+import transforms.exam_files as exam_files
 import transforms.load_breasts as load_breasts
 from transforms.breasts import breast_grids
 from transforms.grid import Grid
@@ -61,21 +62,21 @@ class Exam:
 
 def ours(exam: Exam, watch: Stopwatch, align: bool = False) -> list[torch.Tensor]:
     """`transforms.LoadBreasts`, with clocks where it reads and resamples; `prepare.yaml` aligns phases as well."""
-    plain = {"read_image": "read", "resample": "resample"}
-    kept = {name: getattr(load_breasts, name) for name in plain}
+    plain = {"read_image": (exam_files, "read"), "resample": (load_breasts, "resample")}
+    kept = {name: getattr(module, name) for name, (module, _) in plain.items()}
 
     def clocked(name: str, *arguments: Any, **options: Any) -> Any:
-        with watch(plain[name]):
+        with watch(plain[name][1]):
             return kept[name](*arguments, **options)
 
     try:
-        for name in plain:
-            setattr(load_breasts, name, partial(clocked, name))
+        for name, (module, _) in plain.items():
+            setattr(module, name, partial(clocked, name))
         load = load_breasts.LoadBreasts(CHANNELS, exam.grid.shape, exam.breast[1], align=align)
         return [breast.permute(0, 3, 2, 1) for breast in load(exam.paths).as_tensor()]
     finally:
-        for name, function in kept.items():
-            setattr(load_breasts, name, function)
+        for name, (module, _) in plain.items():
+            setattr(module, name, kept[name])
 
 
 def monai(exam: Exam, watch: Stopwatch, quick: bool = False) -> list[torch.Tensor]:

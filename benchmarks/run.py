@@ -16,6 +16,7 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no threads in a process that forks
 warnings.filterwarnings("ignore")
 
+import bias  # noqa: E402
 import measure  # noqa: E402
 import network  # noqa: E402
 import prepare  # noqa: E402
@@ -25,7 +26,7 @@ import small  # noqa: E402
 from pipeline.phantoms.breast_mri import write_cohort  # noqa: E402
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-GROUPS = ("prepare", "step", "inference", "augment", "resample", "read")
+GROUPS = ("prepare", "step", "inference", "augment", "resample", "read", "bias")
 
 
 def main() -> None:
@@ -58,6 +59,7 @@ def _measure(folder: Path, groups: list[str] | tuple[str, ...], repeats: int) ->
         "augment": lambda: small.report_augmentation(breasts[0], repeats),
         "resample": lambda: small.report_resampling(repeats),
         "read": lambda: small.report_reading(breasts[0], folder, repeats),
+        "bias": lambda: bias.report(repeats),
     }
     lines = []
     for group in GROUPS:

@@ -15,8 +15,8 @@ from monai.transforms import MapTransform
 
 from pipeline.datalist import write_json
 from pipeline.errors import InputError
+from transforms.exam_files import find_contrasts
 from transforms.load import is_image
-from transforms.load_breasts import find_contrasts
 
 
 def find(path: Path | str, channels: Sequence[str]) -> list[dict[str, Any]]:

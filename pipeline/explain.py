@@ -99,7 +99,7 @@ class HeatMapInferer(Inferer):
     (MONAI Label merges it into its data): `logits` `(B[, S], 2)` and `heatmap` `(B[, S], X, Y, Z)`.
 
     Args:
-        kind: `evidence` (`evidence_map`), `activation` (`activation_map`, the paper's) or `none`: logits alone.
+        kind: `evidence` (`evidence_map`), `activation` (`activation_map`, the paper's) or `without`: logits alone.
         spread: see `evidence_map`.
         body_channel: a channel that shows the body's outline: air is no place for evidence and stays cold. None
             leaves the map as it is.
@@ -109,8 +109,8 @@ class HeatMapInferer(Inferer):
     """
 
     def __init__(self, kind: str = "evidence", spread: float = 6.0, body_channel: int | None = 0) -> None:
-        if kind not in ("evidence", "activation", "none"):
-            raise InputError(f"no heat map {kind!r}; choose evidence, activation or none")
+        if kind not in ("evidence", "activation", "without"):
+            raise InputError(f"no heat map {kind!r}; choose evidence, activation or without")
         self.kind = kind
         self.spread = float(spread)
         self.body_channel = body_channel
@@ -120,7 +120,7 @@ class HeatMapInferer(Inferer):
         lead, single = inputs.shape[:-4], inputs.flatten(0, -5)
         network.eval()
         with torch.no_grad():
-            if self.kind == "none":
+            if self.kind == "without":
                 return {"logits": network(single).float().reshape(*lead, -1)}
             parts = [self._one(breast[None], network) for breast in single]
         logits = torch.cat([logits for logits, _ in parts])

@@ -22,25 +22,25 @@ from tqdm import tqdm
 from pipeline import prepared
 from pipeline.datalist import Datalist, Exam, load, write_json
 from pipeline.errors import InputError, one_line
+from pipeline.units import BREASTS, Unit
 from pipeline.verify import verify
-from transforms.grid import Grid, triple
 
-VERSION = 5  # raise it whenever the same parameters give other arrays
+VERSION = 6  # raise it whenever the same parameters give other arrays
 _RECORDS = "records"
 
 
 def run(datalist: Path | str, output: Path | str, preprocessing: Callable[[Mapping[str, Any]], Mapping[str, Any]],
-        parameters: Mapping[str, Any], workers: int | None = None) -> Path:
+        parameters: Mapping[str, Any], workers: int | None = None, unit: Unit = BREASTS) -> Path:
     """Prepare every exam of a datalist.
 
     Args:
         datalist: the list.
         output: folder for the arrays and `prepared.json`.
-        preprocessing: turns `{"image": {contrast: path}, "sides": (...)}` into `{"image": (S, C, X, Y, Z)}` with
-            the meta that `transforms.LoadBreasts` gives.
+        preprocessing: turns `unit`'s inputs into its result, see there.
         parameters: what the arrays depend on, as numbers, texts and lists; must hold `channels`. An exam is
             prepared again where they change.
         workers: processes; default: one a core.
+        unit: what an exam is divided into; default: its breasts.
 
     Returns:
         the path of `prepared.json`.
@@ -50,7 +50,8 @@ def run(datalist: Path | str, output: Path | str, preprocessing: Callable[[Mappi
     """
     source, output = load(datalist), Path(output)
     channels = list(parameters["channels"])
-    errors = [issue for issue in verify(source, contrasts=channels, quick=True) if issue.severity == "error"]
+    files = list(unit.files(channels))
+    errors = [issue for issue in verify(source, contrasts=files, quick=True) if issue.severity == "error"]
     if errors:
         first = errors[0]
         raise InputError(f"{Path(datalist).name} has {len(errors)} errors, the first: {first.code}"
@@ -61,16 +62,16 @@ def run(datalist: Path | str, output: Path | str, preprocessing: Callable[[Mappi
     for leftover in output.glob(".*.part"):  # of a run that was killed
         leftover.unlink()
     key = hashlib.sha256(json.dumps({"version": VERSION, **parameters}, sort_keys=True).encode()).hexdigest()
-    todo = [e for e in source.exams if not _unchanged(records / f"{e.exam_id}.json", source, e, channels, key)]
+    todo = [e for e in source.exams if not _unchanged(records / f"{e.exam_id}.json", source, e, unit, files, key)]
     print(f"prepare: {len(source.exams)} exams, {len(source.exams) - len(todo)} ready, {len(todo)} to do; "
           f"output in {output}", flush=True)
     jobs = Parallel(n_jobs=workers or os.cpu_count(), return_as="generator_unordered")(
-        delayed(_prepare)(source, exam, output, preprocessing, channels, key) for exam in todo
+        delayed(_prepare)(source, exam, output, preprocessing, unit, files, key) for exam in todo
     )
     failures = sorted(filter(None, tqdm(jobs, total=len(todo), desc="prepare", unit="exam", disable=not todo)))
     failed = {exam_id for exam_id, _ in failures}
     path = output / prepared.LIST
-    write_json(path, _collect(source, [e for e in source.exams if e.exam_id not in failed], records, parameters))
+    write_json(path, _collect(source, [e for e in source.exams if e.exam_id not in failed], records, parameters, unit))
     if failures:
         exam_id, reason = failures[0]
         raise InputError(f"{len(failures)} of {len(source.exams)} exams could not be prepared and are left out, the "
@@ -78,17 +79,21 @@ def run(datalist: Path | str, output: Path | str, preprocessing: Callable[[Mappi
     return path
 
 
-def _unchanged(record: Path, source: Datalist, exam: Exam, channels: Sequence[str], key: str) -> bool:
+def _unchanged(record: Path, source: Datalist, exam: Exam, unit: Unit, files: Sequence[str], key: str) -> bool:
     """Whether an exam is ready: same parameters, same source files, arrays in place."""
     try:
         content = json.loads(record.read_text())
-        if content["key"] != key or set(content["arrays"]) != set(exam.breasts):
+        if content["key"] != key or content["inputs"] != unit.fingerprint(exam):
             return False
         if any((record.parent.parent / a["image"]).stat().st_size != a["bytes"] for a in content["arrays"].values()):
             return False
-        return all(_same_file(source.path(exam, c), content["sources"][c]) for c in channels)
+        return all(_same_file(source.path(exam, c), content["sources"][c]) for c in _present(exam, files))
     except (OSError, ValueError, KeyError):
         return False
+
+
+def _present(exam: Exam, files: Sequence[str]) -> list[str]:
+    return [name for name in files if name in exam.images]
 
 
 def _same_file(path: Path, known: Mapping[str, Any]) -> bool:
@@ -101,26 +106,24 @@ def _same_file(path: Path, known: Mapping[str, Any]) -> bool:
 
 
 def _prepare(source: Datalist, exam: Exam, output: Path, preprocessing: Callable[..., Mapping[str, Any]],
-             channels: Sequence[str], key: str) -> tuple[str, str] | None:
+             unit: Unit, files: Sequence[str], key: str) -> tuple[str, str] | None:
     """Prepare one exam; returns its id and the reason where that failed."""
     torch.set_num_threads(1)  # one process a core already
-    sides = sorted(exam.breasts)
-    paths = {c: source.path(exam, c) for c in channels}
+    paths = {c: source.path(exam, c) for c in _present(exam, files)}
     try:
         states = {c: path.stat() for c, path in paths.items()}
-        image = preprocessing({"image": paths, "sides": sides})["image"]
+        result = preprocessing(unit.inputs(exam, paths))
         arrays = {}
-        for side, breast, affine in zip(sides, image, image.meta["breast_affines"], strict=True):
-            name = f"{exam.exam_id}_{side}.npy"
-            voxels = breast.as_tensor().permute(0, 3, 2, 1).half().numpy()  # (C, Z, Y, X)
-            arrays[side] = {"image": name, "bytes": _write_array(output / name, voxels), "affine": affine.tolist(),
-                            "shape": list(breast.shape[1:])}
-        digests = image.meta["digests"]
+        for part, voxels, facts in unit.arrays(result):
+            name = f"{exam.exam_id}_{part}.npy"
+            arrays[part] = {"image": name, "bytes": _write_array(output / name, voxels), **facts}
+        meta = result["image"].meta
         write_json(output / _RECORDS / f"{exam.exam_id}.json", {
             "key": key,
-            "sources": {c: {"bytes": states[c].st_size, "modified": states[c].st_mtime_ns, "sha256": digests[c]}
-                        for c in channels},
-            "scales": image.meta["scales"],
+            "inputs": unit.fingerprint(exam),
+            "sources": {c: {"bytes": state.st_size, "modified": state.st_mtime_ns, "sha256": meta["digests"][c]}
+                        for c, state in states.items()},
+            **{name: meta[name] for name in unit.kept if name in meta},
             "arrays": arrays,
         })
     except OSError as error:
@@ -146,38 +149,21 @@ def _write_array(path: Path, voxels: np.ndarray) -> int:
     return size
 
 
-def _collect(source: Datalist, exams: Sequence[Exam], records: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+def _collect(source: Datalist, exams: Sequence[Exam], records: Path, parameters: Mapping[str, Any],
+             unit: Unit) -> dict[str, Any]:
     """The prepared list: what is on disk, with the datalist's labels, centres (as voxels) and folds."""
-    breasts = []
+    cases = []
     for exam in exams:
         record = json.loads((records / f"{exam.exam_id}.json").read_text())
-        for side, array in record["arrays"].items():
-            grid = Grid(triple(array["shape"]), np.asarray(array["affine"]))
-            marked = [lesion for lesion in exam.lesions if lesion.side == side and lesion.malignant is not None]
-            inside = [lesion for lesion in marked if grid.contains(np.asarray(lesion.center_mm))]
-            breasts.append({
-                "exam_id": exam.exam_id,
-                "patient_id": exam.patient_id,
-                "side": side,
-                "image": array["image"],
-                "affine": array["affine"],
-                "malignant": exam.breasts[side].get("malignant"),
-                "lesions": [[*map(float, grid.to_index(np.asarray(m.center_mm))), m.malignant] for m in inside],
-                "lesions_outside_crop": len(marked) - len(inside),
-                "fold": exam.fold,
-                "validation_folds": exam.validation_folds,
-                "groups": exam.groups,
-                "readers": {name: scores.get(side, scores.get("exam")) for name, scores in exam.readers.items()},
-            })
-    lost = sum(breast["lesions_outside_crop"] for breast in breasts)
-    if lost:
-        print(f"warning: {lost} lesion centres lie outside their breast's crop and are not used in stage 1; "
-              "see lesions_outside_crop in prepared.json")
+        about = {"exam_id": exam.exam_id, "patient_id": exam.patient_id, "fold": exam.fold,
+                 "validation_folds": exam.validation_folds, "groups": exam.groups}
+        cases += [{**about, **case} for case in unit.cases(exam, record)]
+    unit.tell(cases, [json.loads((records / f"{exam.exam_id}.json").read_text()) for exam in exams])
     return {
         "schema": prepared.SCHEMA,
         "name": source.name,
         "modality": source.modality,
         "parameters": {"version": VERSION, **parameters},
         "folds": source.folds,
-        "breasts": breasts,
+        unit.name: cases,
     }

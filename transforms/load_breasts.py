@@ -6,8 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,16 +17,15 @@ from monai.transforms import MapTransform, Transform
 
 from transforms.breasts import SIDES, Layout, breast_grids
 from transforms.errors import InputError
+from transforms.exam_files import T2, read_contrasts, same_grid
 from transforms.grid import Grid, triple
 from transforms.intensity import CONSTANT, tissue_scale
-from transforms.load import Image, is_image, read_image
 from transforms.motion import ShiftEstimator
 from transforms.resample import resample
 
 _NEGLIGIBLE = 0.02  # voxels; a smaller shift is not worth an interpolation
 _SURE = 0.5  # voxels; one estimate finds a shift up to this well enough
 _ROUNDS = 4
-T2 = ("t2",)  # contrasts that are not phases of the dynamic series: own grid, own scale
 
 
 class LoadBreasts(Transform):
@@ -86,12 +84,7 @@ class LoadBreasts(Transform):
         shifts: dict[str, list[list[float]]] = {}
         exam_grid: Grid | None = None
         still: dict[str, ShiftEstimator] = {}
-        for contrast, name, image in _contrasts(exam, self.channels):
-            if image.array.ndim != 3:
-                raise InputError(f"{name}: has {image.array.ndim} axes, 3 expected; give one file a contrast",
-                                 code="not_3d")
-            if image.array.dtype.kind == "f" and not np.isfinite(image.array).all():
-                raise InputError(f"{name}: holds NaN or infinite voxels; export it again", code="non_finite")
+        for contrast, name, image in read_contrasts(exam, self.channels):
             grid = Grid(image.array.shape, image.affine)
             phase = contrast not in T2
             known = next((scales[k] for k in scales if k not in T2), None) if phase else None
@@ -104,10 +97,8 @@ class LoadBreasts(Transform):
                     exam_grid, grids = grid, breast_grids(image.array, grid, self.layout, sides)
             except InputError as error:
                 raise InputError(f"{name}: {error}", code=error.code) from None
-            if phase and not exam_grid.matches(grid):
-                raise InputError(f"{name}: its grid differs from the first phase's (shape {grid.shape} against "
-                                 f"{exam_grid.shape}, or the affine); resample it or correct its header",
-                                 code="affine_mismatch")
+            if phase:
+                same_grid(name, grid, exam_grid)
             scales[contrast], digests[contrast] = scale, image.digest
             for s, side in enumerate(sides):
                 own = breasts[s, self.channels.index(contrast)]
@@ -160,56 +151,3 @@ class LoadBreastsd(MapTransform):
         for key in self.key_iterator(result):
             result[key] = self.load(result[key], result.get("sides"))
         return result
-
-
-def find_contrasts(exam: Any, channels: Sequence[str]) -> dict[str, Path] | Path:
-    """Where an exam's contrasts lie: a path each, or the one 4D file that holds them all.
-
-    Raises:
-        InputError: the exam or one of its contrasts cannot be found.
-    """
-    if isinstance(exam, Mapping):
-        found = {c: Path(exam[c]) for c in channels if c in exam}
-    elif isinstance(exam, (list, tuple)):
-        if len(exam) != len(channels):
-            raise InputError(f"{len(exam)} images given, {len(channels)} expected: {', '.join(channels)}")
-        return {c: Path(path) for c, path in zip(channels, exam, strict=True)}
-    else:
-        path = Path(exam)
-        if path.is_file():
-            folder = path.with_name(path.name.split(".")[0] + ".exam")
-            if not folder.is_dir():
-                return path
-            path = folder
-        if not path.is_dir():
-            raise InputError(f"{path.name}: no such exam; give a folder with one file a contrast, or one 4D file",
-                             code="missing")
-        files = {p.name.split(".")[0].lower(): p for p in sorted(path.iterdir()) if is_image(p)}
-        found = {c: files[c.lower()] for c in channels if c.lower() in files}
-        exam = path.name
-    missing = [c for c in channels if c not in found]
-    if missing:
-        where = f"{exam}: " if isinstance(exam, str) else ""
-        raise InputError(f"{where}no image for {', '.join(missing)}; name the files after their contrasts "
-                         f"({', '.join(channels)}) or give a bundle with other channels", code="missing_phase")
-    return found
-
-
-def _contrasts(exam: Any, channels: Sequence[str]) -> Iterator[tuple[str, str, Image]]:
-    """Contrast, the name to use in errors, and image, read one at a time so that only one is in memory.
-
-    The phases come first, whatever the channels' order: the first of them shows the outline and sets the scale.
-    """
-    found = find_contrasts(exam, channels)
-    if isinstance(found, dict):
-        for contrast in sorted(channels, key=lambda c: c in T2):
-            yield contrast, found[contrast].name, read_image(found[contrast])
-        return
-    image = read_image(found)
-    volumes = image.array.shape[3] if image.array.ndim == 4 else 1
-    if volumes != len(channels):
-        raise InputError(f"{found.name}: holds {volumes} volumes, {len(channels)} expected: {', '.join(channels)}",
-                         code="missing_phase")
-    array = image.array if image.array.ndim == 4 else image.array[..., None]
-    for c, contrast in sorted(enumerate(channels), key=lambda entry: entry[1] in T2):
-        yield contrast, f"{found.name}, volume {c}", Image(array[..., c], image.affine, image.digest)

@@ -137,13 +137,13 @@ def test_inferer_answers_for_each_breast_alone(network, lead, kind) -> None:
 
 def test_logits_alone(network) -> None:
     image = torch.randn(1, 2, 2, 64, 64, 8)
-    answer = HeatMapInferer("none")(image, network)
+    answer = HeatMapInferer("without")(image, network)
     assert list(answer) == ["logits"]
     torch.testing.assert_close(answer["logits"], HeatMapInferer(body_channel=None)(image, network)["logits"])
 
 
 def test_an_unknown_map_is_refused() -> None:
-    with pytest.raises(InputError, match="choose evidence, activation or none"):
+    with pytest.raises(InputError, match="choose evidence, activation or without"):
         HeatMapInferer("cam")
 
 

@@ -1,0 +1,128 @@
+"""What an exam is divided into when it is prepared: its breasts, or the slices of its lesions.
+
+A unit says what a bundle's preprocessing is given, which arrays become of its result, and what `prepared.json` tells
+of each. Everything else about preparing (what is done, what is skipped, how it is written) is `pipeline.prepare`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from pipeline.datalist import Exam
+from transforms.grid import Grid, triple
+
+
+class Unit(Protocol):
+    """A way to divide exams.
+
+    Attributes:
+        name: of the list of cases in `prepared.json`.
+        kept: what of the result's meta goes to the exam's record.
+    """
+
+    name: str
+    kept: tuple[str, ...]
+
+    def files(self, channels: Sequence[str]) -> Sequence[str]:
+        """Images of an exam that are read."""
+
+    def fingerprint(self, exam: Exam) -> Any:
+        """What of the datalist the arrays depend on, as JSON can hold it."""
+
+    def inputs(self, exam: Exam, paths: Mapping[str, Path]) -> dict[str, Any]:
+        """What preprocessing takes."""
+
+    def arrays(self, result: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
+        """The end of each array's name, the array, and what its record says of it."""
+
+    def cases(self, exam: Exam, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Entries of `prepared.json`."""
+
+    def tell(self, cases: Sequence[Mapping[str, Any]], records: Sequence[Mapping[str, Any]]) -> None:
+        """Print what was left out."""
+
+
+class Breasts:
+    """One array a breast, `(C, Z, Y, X)`: preprocessing gives `(S, C, X, Y, Z)` as `transforms.LoadBreasts` does."""
+
+    name = "breasts"
+    kept = ("scales", "shifts")
+
+    def files(self, channels: Sequence[str]) -> Sequence[str]:
+        return channels
+
+    def fingerprint(self, exam: Exam) -> Any:
+        return sorted(exam.breasts)
+
+    def inputs(self, exam: Exam, paths: Mapping[str, Path]) -> dict[str, Any]:
+        return {"image": dict(paths), "sides": sorted(exam.breasts)}
+
+    def arrays(self, result: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
+        image = result["image"]
+        for side, breast, affine in zip(image.meta["sides"], image, image.meta["breast_affines"], strict=True):
+            voxels = breast.as_tensor().permute(0, 3, 2, 1).half().numpy()  # (C, Z, Y, X)
+            yield side, voxels, {"affine": affine.tolist(), "shape": list(breast.shape[1:])}
+
+    def cases(self, exam: Exam, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        for side, array in record["arrays"].items():
+            grid = Grid(triple(array["shape"]), np.asarray(array["affine"]))
+            marked = [lesion for lesion in exam.lesions if lesion.side == side and lesion.malignant is not None]
+            inside = [lesion for lesion in marked if grid.contains(np.asarray(lesion.center_mm))]
+            yield {
+                "side": side,
+                "image": array["image"],
+                "affine": array["affine"],
+                "malignant": exam.breasts[side].get("malignant"),
+                "lesions": [[*map(float, grid.to_index(np.asarray(m.center_mm))), m.malignant] for m in inside],
+                "lesions_outside_crop": len(marked) - len(inside),
+                "readers": {name: scores.get(side, scores.get("exam")) for name, scores in exam.readers.items()},
+            }
+
+    def tell(self, cases: Sequence[Mapping[str, Any]], records: Sequence[Mapping[str, Any]]) -> None:
+        if lost := sum(case["lesions_outside_crop"] for case in cases):
+            print(f"warning: {lost} lesion centres lie outside their breast's crop and are not used in stage 1; "
+                  "see lesions_outside_crop in prepared.json")
+
+
+class LesionSlices:
+    """One array a lesion, `(slices, C, Y, X)`: preprocessing gives what `transforms.LoadLesionSlices` does."""
+
+    name = "lesions"
+    kept = ("left_out", "padded")
+
+    def files(self, channels: Sequence[str]) -> Sequence[str]:
+        return [*(c for c in channels if c != "sub"), "lesions_mask"]
+
+    def fingerprint(self, exam: Exam) -> Any:
+        return [[m.lesion_id, *map(float, m.center_mm)] for m in exam.lesions if m.malignant is not None]
+
+    def inputs(self, exam: Exam, paths: Mapping[str, Path]) -> dict[str, Any]:
+        lesions = [(m.lesion_id, tuple(m.center_mm)) for m in exam.lesions if m.malignant is not None]
+        return {"image": {c: p for c, p in paths.items() if c != "lesions_mask"},
+                "mask": paths.get("lesions_mask"), "lesions": lesions}
+
+    def arrays(self, result: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
+        for lesion_id, patches in result["patches"].items():
+            yield f"lesion{lesion_id}", patches.half().numpy(), {"lesion_id": lesion_id, "slices": len(patches)}
+
+    def cases(self, exam: Exam, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        labels = {m.lesion_id: m for m in exam.lesions}
+        for array in record["arrays"].values():
+            lesion = labels[array["lesion_id"]]
+            yield {"side": lesion.side, "lesion_id": lesion.lesion_id, "image": array["image"],
+                   "slices": array["slices"], "malignant": lesion.malignant, "readers": {}}
+
+    def tell(self, cases: Sequence[Mapping[str, Any]], records: Sequence[Mapping[str, Any]]) -> None:
+        left_out = sum(record.get("left_out", 0) for record in records)
+        padded = sum(record.get("padded", 0) for record in records)
+        slices = sum(case["slices"] for case in cases)
+        print(f"{len(cases)} lesions with {slices} patches; {left_out} patches that hold several lesions are left out, "
+              f"{padded} reach over the border and are padded", flush=True)
+
+
+BREASTS = Breasts()
+LESION_SLICES = LesionSlices()

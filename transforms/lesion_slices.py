@@ -1,0 +1,204 @@
+"""Axial patches around lesions, in every contrast (contrast transfer, §2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Transform
+
+from transforms.errors import InputError
+from transforms.exam_files import T2, read_contrasts, same_grid
+from transforms.grid import Grid
+from transforms.intensity import tissue_scale
+from transforms.load import read_image
+from transforms.n4 import N4BiasFieldCorrection
+from transforms.resample import resample
+
+CONTRASTS = ("pre", "post1", "post2", "post3", "post4", "sub", "t2")  # Fig. 1
+_DIRECTIONS = ("post1-pre", "pre-post1")
+
+
+class LoadLesionSlices(Transform):
+    """Load an exam's contrasts and cut patches of one size around each lesion, on every slice that it covers.
+
+    T2 is brought onto the grid of the phases. Each contrast's bias field is corrected (`N4BiasFieldCorrection`), then
+    its intensities are divided by its mean tissue intensity: the paper's "fixed range", one for all phases where they
+    share one field. Subtraction comes after both.
+
+    Args:
+        channels: contrasts in the order wanted; `sub` is made from `pre` and `post1`.
+        size: voxels of a patch in plane; paper: 50.
+        extent: mm in which a lesion is taken to reach above and below its centre where there is no mask.
+        subtraction: `post1-pre`, what readers look at, or `pre-post1`, as §2.1 has it to the letter.
+        shrink_factor, iterations: of the bias correction; no iterations leave the images as they are.
+        shared: contrast whose bias field serves all phases; None: each its own, as the paper.
+    """
+
+    def __init__(self, channels: Sequence[str] = CONTRASTS, size: int = 50, extent: float = 10.0,
+                 subtraction: str = "post1-pre", shrink_factor: Sequence[int] = (4, 4, 1),
+                 iterations: Sequence[int] = (50, 50, 50, 50), shared: str | None = None) -> None:
+        unknown = [c for c in channels if c not in CONTRASTS]
+        if unknown or len(set(channels)) != len(channels) or not channels:
+            raise InputError(f"channels {list(channels)} must be some of {', '.join(CONTRASTS)}, each once")
+        if subtraction not in _DIRECTIONS:
+            raise InputError(f"subtraction {subtraction!r}: choose {' or '.join(_DIRECTIONS)}")
+        if size < 2 or extent < 0:
+            raise InputError(f"size {size} must be at least 2 voxels and extent {extent} not negative")
+        self.channels = tuple(channels)
+        self.size = int(size)
+        self.extent = float(extent)
+        self.sign = 1.0 if subtraction == "post1-pre" else -1.0
+        self.iterations = list(iterations)
+        self.shared = shared
+        self.correct = N4BiasFieldCorrection(tuple(shrink_factor), self.iterations or [0], return_log_field=True)
+
+    @property
+    def read(self) -> list[str]:
+        """Contrasts that are read, the phases in time."""
+        wanted = set(self.channels) | ({"pre", "post1"} if "sub" in self.channels else set())
+        wanted |= {self.shared} if self.shared else set()
+        return [c for c in CONTRASTS if c in wanted and c != "sub"]
+
+    def __call__(self, exam: Any, lesions: Sequence[tuple[str, Sequence[float]]], mask: Any = None) -> MetaTensor:
+        """Load one exam.
+
+        Args:
+            exam: as `transforms.LoadBreasts` takes it.
+            lesions: id and centre `(x, y, z)` in RAS mm of each.
+            mask: image on the phases' grid, 0 or the id of a lesion in each voxel; None: centres and `extent`.
+
+        Returns:
+            the exam's contrasts, `(C, X, Y, Z)` float32 in memory order `(C, Z, Y, X)`, normalised; its meta holds
+            `affine`, `digests`, `patches` (id to `(slices, C, size, size)`, rows y, columns x), `places` (id to the
+            `(x, y, z)` of each patch's first voxel), and how many patches were `left_out` for holding several
+            lesions or `padded` with 0 at the border.
+
+        Raises:
+            InputError: an image is missing or damaged, a mask without the lesion, a centre outside the image.
+        """
+        images, grid, digests = self._images(exam)
+        affine = np.ascontiguousarray(grid.affine)
+        meta: dict[str, Any] = {"affine": torch.from_numpy(affine), "original_affine": affine,
+                                "spatial_shape": np.asarray(grid.shape), "space": "RAS", "digests": digests}
+        centers = {str(name): grid.to_index(np.asarray(center, float)) for name, center in lesions}
+        for name, center in lesions:
+            if not grid.contains(np.asarray(center, float)):
+                raise InputError(f"lesion {name}: its centre lies outside the image; correct it (RAS millimetres)",
+                                 code="center_outside")
+        if mask is None:
+            covered = {name: self._around(center, grid) for name, center in centers.items()}
+        else:
+            covered, digests["lesions_mask"] = self._in_mask(mask, grid, list(centers))
+        meta |= self._cut(images, covered)
+        return MetaTensor(images.permute(0, 3, 2, 1), meta=meta)
+
+    def _images(self, exam: Any) -> tuple[torch.Tensor, Grid, dict[str, str]]:
+        """All channels `(C, Z, Y, X)`, corrected and normalised, on the grid of the first phase."""
+        volumes: dict[str, torch.Tensor] = {}
+        digests: dict[str, str] = {}
+        grid: Grid | None = None
+        for contrast, name, image in read_contrasts(exam, self.read):
+            own = Grid(image.array.shape, image.affine)
+            if contrast not in T2:
+                same_grid(name, own, grid := grid or own)
+            elif grid is None:
+                grid = own
+            digests[contrast] = image.digest
+            try:
+                tissue_scale(image.array[::4, ::4])  # refuses what is constant
+                volumes[contrast] = resample(image.array, own, grid)
+            except InputError as error:
+                raise InputError(f"{name}: {error}", code=error.code) from None
+        assert grid is not None
+        self._unbias(volumes)
+        if "sub" in self.channels:
+            volumes["sub"] = self.sign * (volumes["post1"] - volumes["pre"])
+        return torch.stack([volumes[c] for c in self.channels]), grid, digests
+
+    def _unbias(self, volumes: dict[str, torch.Tensor]) -> None:
+        """Correct and normalise in place: each contrast by itself, or the phases by one field and one scale."""
+        common: torch.Tensor | None = None
+        for contrast in sorted(volumes, key=lambda c: c != self.shared):
+            volume = volumes[contrast]
+            together = self.shared is not None and contrast not in T2
+            if self.iterations:
+                if common is None or not together:
+                    field = self.correct(volume.permute(2, 1, 0)[None])[1][0].permute(2, 1, 0)
+                    common = field if together else common
+                volume.mul_(torch.exp(-(common if together and common is not None else field)))
+        first = next((c for c in CONTRASTS if c in volumes), None)
+        scales = {c: tissue_scale(v[:, ::4, ::4].numpy()) for c, v in volumes.items()}
+        for contrast, volume in volumes.items():
+            together = self.shared is not None and contrast not in T2 and first is not None
+            volume.div_(scales[str(first)] if together else scales[contrast])
+
+    def _around(self, center: np.ndarray, grid: Grid) -> list[tuple[int, float, float]]:
+        """Slice and in-plane centre of each patch of a lesion that is known by its centre."""
+        reach = self.extent / grid.spacing[2]
+        middle = int(np.clip(round(center[2]), 0, grid.shape[2] - 1))
+        first, last = max(int(np.ceil(center[2] - reach)), 0), min(int(np.floor(center[2] + reach)), grid.shape[2] - 1)
+        slices = sorted({middle, *range(first, last + 1)})
+        return [(z, float(center[0]), float(center[1])) for z in slices]
+
+    def _in_mask(self, mask: Any, grid: Grid,
+                 names: Sequence[str]) -> tuple[dict[str, list[tuple[int, float, float]]], str]:
+        """As `_around`, from a mask: its centre of mass on each slice that a lesion covers."""
+        image = read_image(mask)
+        same_grid("the lesion mask", Grid(image.array.shape, image.affine), grid)
+        covered = {}
+        for name in names:
+            if not name.isdigit():
+                raise InputError(f"lesion {name}: ids must be the numbers in the mask", code="bad_mask")
+            x, y, z = np.nonzero(image.array == int(name))
+            if not len(z):
+                raise InputError(f"lesion {name}: the mask holds no voxel of it; correct the mask or leave it out",
+                                 code="empty_mask")
+            covered[name] = [(int(k), float(x[z == k].mean()), float(y[z == k].mean())) for k in np.unique(z)]
+        return covered, image.digest
+
+    def _cut(self, images: torch.Tensor, covered: Mapping[str, Sequence[tuple[int, float, float]]]) -> dict[str, Any]:
+        _, _, height, width = images.shape
+        patches, places = {}, {}
+        left_out = padded = 0
+        for name, where in covered.items():
+            kept, corners = [], []
+            for z, x, y in where:
+                left, top = round(x - (self.size - 1) / 2), round(y - (self.size - 1) / 2)
+                others = [(a, b) for other, spots in covered.items() if other != name for c, a, b in spots if c == z]
+                if any(left <= a < left + self.size and top <= b < top + self.size for a, b in others):
+                    left_out += 1
+                    continue
+                box = (max(left, 0), max(top, 0), min(left + self.size, width), min(top + self.size, height))
+                patch = torch.zeros(len(images), self.size, self.size)
+                patch[:, box[1] - top : box[3] - top, box[0] - left : box[2] - left] = (
+                    images[:, z, box[1] : box[3], box[0] : box[2]])
+                padded += (box[2] - box[0], box[3] - box[1]) != (self.size, self.size)
+                if patch.abs().max() == 0:
+                    raise InputError(f"lesion {name}: slice {z} is all zero around it; correct the images or its "
+                                     "centre", code="zero_slice")
+                kept.append(patch)
+                corners.append((left, top, z))
+            if kept:
+                patches[name], places[name] = torch.stack(kept), corners
+        return {"patches": patches, "places": places, "left_out": left_out, "padded": padded}
+
+
+class LoadLesionSlicesd(Transform):
+    """Dictionary version: takes `image` (the exam), `lesions`, and `mask` where there is one.
+
+    Gives `image`, and `patches` and `places` from its meta.
+
+    Args:
+        options: of `LoadLesionSlices`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.load = LoadLesionSlices(**options)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        image = self.load(data["image"], data["lesions"], data.get("mask"))
+        return {**data, "image": image, "patches": image.meta["patches"], "places": image.meta["places"]}
