@@ -10,7 +10,7 @@ BUNDLE := bundles/breast_mri_curriculum
 export CONSTRAINTS ?= constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-breast_mri_curriculum test test-fast lint bench clean
+.PHONY: help venv demo demo-breast_mri_curriculum demo-breast_mri_transfer test test-fast lint bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 30
@@ -30,6 +30,12 @@ demo-breast_mri_curriculum: venv
 	$(BIN)/python -m data_lists csv $(DEMO)/cohort/exams.csv --lesions $(DEMO)/cohort/lesions.csv -o $(DEMO)/cohort.json
 	$(BIN)/python -m pipeline study $(BUNDLE) --datalist $(DEMO)/cohort.json --out $(DEMO)/run --preset demo --folds $(FOLDS)
 	$(BIN)/python -m pipeline report $(DEMO)/run
+
+demo-breast_mri_transfer: venv  ## three contrast subsets of the transfer paper on synthetic exams, to a report
+	$(BIN)/python -m pipeline phantom breast_mri --output $(DEMO)/transfer/cohort --preset demo --exams 100 --seed $(SEED)
+	$(BIN)/python -m data_lists csv $(DEMO)/transfer/cohort/exams.csv --lesions $(DEMO)/transfer/cohort/lesions.csv --folds 10 -o $(DEMO)/transfer/cohort.json
+	$(BIN)/python -m pipeline study bundles/breast_mri_transfer --datalist $(DEMO)/transfer/cohort.json --out $(DEMO)/transfer/run --preset demo --folds $(FOLDS) --subsets pre+post4+sub,pre+post1+t2,post3+post4+t2
+	$(BIN)/python -m pipeline report $(DEMO)/transfer/run
 
 test: venv  ## all tests
 	$(BIN)/python -m pytest -q

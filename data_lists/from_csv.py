@@ -8,8 +8,9 @@ E1;P1;E1/pre.nii.gz;E1/post1.nii.gz;1;0;0;;c;5
 exams.csv
 * `exam_id`, `patient_id`, `left_malignant`, `right_malignant` must be there; `left_benign`, `right_benign`
   may. A label is 0, 1 or empty (unknown).
-* Image columns: `pre`, `post1`, `post2` …, `t2`, or `image` for one file with all phases; others are named
-  with `--images`. Their cells are paths relative to `--root`; an empty cell is an image the exam lacks.
+* Image columns: `pre`, `post1`, `post2` …, `t2`, or `image` for one file with all phases, and `lesions_mask` (0, or
+  the lesion_id in each voxel, on the grid of the phases); others are named with `--images`. Their cells are paths
+  relative to `--root`; an empty cell is an image the exam lacks.
 * `left_imaged`, `right_imaged`: 0 where a breast was not imaged (mastectomy); 1 or empty otherwise.
 * `reader1_left`, `reader1_right` or `reader1_exam`: a reader's score; any name after `reader`.
 * `group_…`: a subgroup for the report's rows; `note_…`: ignored.
@@ -38,7 +39,7 @@ _EXAM_COLUMNS = {"exam_id", "patient_id", "fold"} | {
 _LESION_REQUIRED = ("exam_id", "side", "x_mm", "y_mm", "z_mm", "malignant")
 _LESION_COLUMNS = {*_LESION_REQUIRED, "lesion_id", "diameter_mm", "kinetics", "margin"}
 _READER = re.compile(r"(reader[^_]*)_(left|right|exam)")
-_MR_IMAGES = re.compile(r"pre|post\d+|t2|image")
+_MR_IMAGES = re.compile(r"pre|post\d+|t2|image|lesions_mask")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         default=argparse.SUPPRESS)
     parser.add_argument("--modality", choices=MODALITIES, default="MR", help="modality of the exams")
     parser.add_argument("--images", metavar="A,B,…", default=argparse.SUPPRESS,
-                        help="the image columns (default: pre, post1 …, t2, image)")
+                        help="the image columns (default: pre, post1 …, t2, image, lesions_mask)")
     parser.add_argument("--lps", action="store_true", help="lesion centres are LPS (DICOM, ITK), not RAS")
 
 

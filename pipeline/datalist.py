@@ -16,6 +16,7 @@
 
 * Image paths are relative to `root`, and `root` is relative to the folder of the list.
 * `modality` is MR, US or MG. The keys of `images` name contrasts (MR), volumes (US) or views (MG).
+* An image named `lesions_mask` is no contrast: 0, or the `lesion_id` (then a number) of the lesion in each voxel.
 * Labels are 0, 1 or null (unknown). A breast that was not imaged is left out of `breasts`.
 * `center_mm` is (x, y, z) in RAS millimetres: x grows towards the patient's Right, y towards Anterior, z
   towards Superior, as NIfTI stores it (not the LPS of DICOM and ITK).
@@ -42,6 +43,7 @@ from pipeline.errors import run_main as run_main
 SCHEMA = "breast-bundles/datalist/1"
 MODALITIES = ("MR", "US", "MG")
 SIDES = ("L", "R")
+MASK = "lesions_mask"  # the image that holds, in each voxel, 0 or the id of a lesion
 SPLITS = ("train", "validation", "test")
 
 

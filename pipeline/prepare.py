@@ -51,7 +51,8 @@ def run(datalist: Path | str, output: Path | str, preprocessing: Callable[[Mappi
     source, output = load(datalist), Path(output)
     channels = list(parameters["channels"])
     files = list(unit.files(channels))
-    errors = [issue for issue in verify(source, contrasts=files, quick=True) if issue.severity == "error"]
+    demanded = [name for name in files if not unit.partial or all(name in e.images for e in source.exams)]
+    errors = [issue for issue in verify(source, contrasts=demanded, quick=True) if issue.severity == "error"]
     if errors:
         first = errors[0]
         raise InputError(f"{Path(datalist).name} has {len(errors)} errors, the first: {first.code}"

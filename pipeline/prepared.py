@@ -78,22 +78,54 @@ def lesions(folder: Path | str, fold: int, *splits: str) -> list[dict[str, Any]]
     return found
 
 
-def _cases(folder: Path | str, fold: int, splits: Sequence[str]) -> list[dict[str, Any]]:
+def slices(folder: Path | str, fold: int, channels: Sequence[str], *splits: str) -> list[dict[str, Any]]:
+    """One case a patch of a lesion, for `LoadSliced` (contrast transfer).
+
+    Args:
+        folder, fold, splits: as `breasts`.
+        channels: contrasts that will be read.
+
+    Returns:
+        dictionaries with `image` (path), `slice` (number in the array), `label` (1 = malignant), `exam_id`,
+        `patient_id`, `side`, `lesion_id`, `split`, `groups`, `readers`.
+
+    Raises:
+        InputError: no such fold, no case in it, or an exam that lacks one of the contrasts.
+    """
+    found = []
+    for case in _cases(folder, fold, splits, "lesions"):
+        if lacking := [name for name in channels if name in case["missing"]]:
+            raise InputError(f"exam {case['exam_id']} has no {', '.join(lacking)}; leave the exam out of the datalist, "
+                             "or choose channels that it has")
+        found += [{**case, "slice": k, "label": int(case["malignant"])} for k in range(case["slices"])]
+    return found
+
+
+def stored_channels(folder: Path | str) -> list[str]:
+    """Contrasts of the arrays, in their order."""
+    return list(load(folder)["parameters"]["channels"])
+
+
+def _cases(folder: Path | str, fold: int, splits: Sequence[str], unit: str = "breasts") -> list[dict[str, Any]]:
     content = load(folder)
+    if unit not in content:
+        raise InputError(f"{Path(folder).name}: was not prepared for this bundle (it holds no {unit}); run the "
+                         "bundle's own prepare.yaml into another folder")
     count = content["folds"].get("count", 0)
     if not 0 <= fold < count:
         raise InputError(f"fold {fold} does not exist; this dataset has folds 0 to {count - 1}")
     if not splits or not set(splits) <= set(SPLITS):
         raise InputError(f"splits {splits} must be some of {', '.join(SPLITS)}")
     cases = []
-    for breast in content["breasts"]:
+    for breast in content[unit]:
         split = "test" if breast["fold"] == fold else (
             "validation" if fold in breast["validation_folds"] else "train")
         if split in splits:
             cases.append({**breast, "image": str(Path(folder) / breast["image"]), "split": split})
     labels = {case["malignant"] for case in cases} - {None}
     if not labels:
-        raise InputError(f"fold {fold} has no labelled breast in {' or '.join(splits)}; check the datalist's labels")
+        raise InputError(f"fold {fold} has no labelled {unit[:-1]} in {' or '.join(splits)}; check the datalist's "
+                         "labels")
     return cases
 
 
@@ -162,10 +194,12 @@ def collate(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Batch cases: images stacked without leaving the stored memory order, other values as torch does.
 
     Returns:
-        `image` `(B, C, X, Y, Z)` as a view of memory `(B, C, Z, Y, X)`, `label` `(B,)` int64, and the rest as
-        lists.
+        `image` `(B, C, X, Y, Z)` as a view of memory `(B, C, Z, Y, X)`, or `(B, C, Y, X)`; `label` `(B,)` int64, and
+        the rest as lists.
     """
-    images = torch.stack([case["image"].permute(0, 3, 2, 1) for case in cases]).permute(0, 1, 4, 3, 2)
+    flat = cases[0]["image"].ndim == 3
+    images = torch.stack([case["image"] if flat else case["image"].permute(0, 3, 2, 1) for case in cases])
+    images = images if flat else images.permute(0, 1, 4, 3, 2)
     labels = default_collate([case["label"] for case in cases])
     rest = {key: [case[key] for case in cases] for key in cases[0] if key not in ("image", "label")}
     return {"image": images, "label": labels, **rest}

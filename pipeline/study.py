@@ -15,6 +15,7 @@ RUN/VARIANT/foldK/predictions.csv       what the report reads
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import shlex
@@ -45,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the study")
     parser.add_argument("--preset", default="paper", help="paper: full size; demo: small sizes for minutes on a CPU")
     parser.add_argument("--folds", default="all", help="how many folds, or which: 2, or 0,3")
-    parser.add_argument("--variants", default="all", help="which variants of study.yaml, separated by commas")
+    parser.add_argument("--variants", "--subsets", default="all", metavar="A,B", help="which variants of study.yaml, "
+                        "separated by commas; of a study of contrast subsets e.g. pre+post3+sub,pre+post2+t2")
     parser.add_argument("--jobs", type=int, help="runs at a time (default: one a GPU, or one a core)")
     parser.add_argument("--overlay", type=Path, action="append", default=[], help="config to put last, e.g. "
                         "bundles/common/smoke.yaml; may be repeated")
@@ -146,6 +148,8 @@ def _read(args: argparse.Namespace) -> tuple[Study, datalist.Datalist]:
         plan = yaml.safe_load(path.read_text())
     except OSError:
         raise InputError(f"{path}: no such study; name a bundle's folder, e.g. bundles/breast_mri_curriculum") from None
+    if "subsets" in plan:
+        plan["variants"] = _subsets(plan["subsets"])
     source = datalist.load(args.datalist)
     count = source.folds.get("count", 0)
     text = args.folds
@@ -163,6 +167,22 @@ def _read(args: argparse.Namespace) -> tuple[Study, datalist.Datalist]:
     if args.preset not in plan["presets"]:
         raise InputError(f"--preset {args.preset}: not in study.yaml; it has {', '.join(plan['presets'])}")
     return Study(args.bundle, plan, args.out, args.preset, folds, variants, args.overlay), source
+
+
+def _subsets(plan: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """A variant for every subset of contrasts; names keep the order of `of`, joined by +."""
+    variants = {}
+    for chosen in itertools.combinations(plan["of"], plan["size"]):
+        name, channels = "+".join(chosen), f"[{','.join(chosen)}]"
+
+        def filled(entry: dict[str, Any], channels: str = channels) -> dict[str, Any]:
+            settings = {k: str(v).replace("{channels}", channels) for k, v in entry.get("settings", {}).items()}
+            return {**entry, "settings": settings}
+
+        variants[name] = {"label": ", ".join(chosen), "parameters": plan["parameters"],
+                          "paper": plan["paper"].get(name, {}), "stages": [filled(s) for s in plan["stages"]],
+                          "evaluate": filled(plan["evaluate"])}
+    return variants
 
 
 def _shard(text: str) -> tuple[int, int]:

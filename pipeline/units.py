@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipeline.datalist import Exam
+from pipeline.datalist import MASK, Exam
 from transforms.grid import Grid, triple
 
 
@@ -22,10 +22,12 @@ class Unit(Protocol):
     Attributes:
         name: of the list of cases in `prepared.json`.
         kept: what of the result's meta goes to the exam's record.
+        partial: whether an exam may lack a contrast.
     """
 
     name: str
     kept: tuple[str, ...]
+    partial: bool  # an exam may lack a contrast
 
     def files(self, channels: Sequence[str]) -> Sequence[str]:
         """Images of an exam that are read."""
@@ -50,7 +52,8 @@ class Breasts:
     """One array a breast, `(C, Z, Y, X)`: preprocessing gives `(S, C, X, Y, Z)` as `transforms.LoadBreasts` does."""
 
     name = "breasts"
-    kept = ("scales", "shifts")
+    kept: tuple[str, ...] = ("scales", "shifts")
+    partial = False
 
     def files(self, channels: Sequence[str]) -> Sequence[str]:
         return channels
@@ -92,18 +95,19 @@ class LesionSlices:
     """One array a lesion, `(slices, C, Y, X)`: preprocessing gives what `transforms.LoadLesionSlices` does."""
 
     name = "lesions"
-    kept = ("left_out", "padded")
+    kept: tuple[str, ...] = ("left_out", "padded", "missing")
+    partial = True
 
     def files(self, channels: Sequence[str]) -> Sequence[str]:
-        return [*(c for c in channels if c != "sub"), "lesions_mask"]
+        return [*(c for c in channels if c != "sub"), MASK]
 
     def fingerprint(self, exam: Exam) -> Any:
         return [[m.lesion_id, *map(float, m.center_mm)] for m in exam.lesions if m.malignant is not None]
 
     def inputs(self, exam: Exam, paths: Mapping[str, Path]) -> dict[str, Any]:
         lesions = [(m.lesion_id, tuple(m.center_mm)) for m in exam.lesions if m.malignant is not None]
-        return {"image": {c: p for c, p in paths.items() if c != "lesions_mask"},
-                "mask": paths.get("lesions_mask"), "lesions": lesions}
+        return {"image": {c: p for c, p in paths.items() if c != MASK},
+                "mask": paths.get(MASK), "lesions": lesions}
 
     def arrays(self, result: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
         for lesion_id, patches in result["patches"].items():
@@ -114,7 +118,8 @@ class LesionSlices:
         for array in record["arrays"].values():
             lesion = labels[array["lesion_id"]]
             yield {"side": lesion.side, "lesion_id": lesion.lesion_id, "image": array["image"],
-                   "slices": array["slices"], "malignant": lesion.malignant, "readers": {}}
+                   "slices": array["slices"], "malignant": lesion.malignant, "missing": record["missing"],
+                   "readers": {}}
 
     def tell(self, cases: Sequence[Mapping[str, Any]], records: Sequence[Mapping[str, Any]]) -> None:
         left_out = sum(record.get("left_out", 0) for record in records)

@@ -11,19 +11,26 @@ if TYPE_CHECKING:
     from transforms.augment import RandRotateFlip, RandRotateFlipd
     from transforms.errors import InputError
     from transforms.exam_maps import MalignancyResultd
+    from transforms.imagenet import ImageNetInput, ImageNetInputd
     from transforms.kinetics import KineticChannels, KineticChannelsd
+    from transforms.lesion_slices import LoadLesionSlices, LoadLesionSlicesd
     from transforms.load_breasts import LoadBreasts, LoadBreastsd
     from transforms.n4 import N4BiasFieldCorrection, N4BiasFieldCorrectiond
-    from transforms.read_prepared import LoadLesionPatchd, LoadPreparedd
+    from transforms.read_prepared import LoadLesionPatchd, LoadPreparedd, LoadSliced
 
 _HOME = {
+    "ImageNetInput": "imagenet",
+    "ImageNetInputd": "imagenet",
     "InputError": "errors",
     "KineticChannels": "kinetics",
     "KineticChannelsd": "kinetics",
     "LoadBreasts": "load_breasts",
     "LoadBreastsd": "load_breasts",
     "LoadLesionPatchd": "read_prepared",
+    "LoadLesionSlices": "lesion_slices",
+    "LoadLesionSlicesd": "lesion_slices",
     "LoadPreparedd": "read_prepared",
+    "LoadSliced": "read_prepared",
     "MalignancyResultd": "exam_maps",
     "N4BiasFieldCorrection": "n4",
     "N4BiasFieldCorrectiond": "n4",
@@ -32,8 +39,9 @@ _HOME = {
 }
 
 __all__ = [
-    "InputError", "KineticChannels", "KineticChannelsd", "LoadBreasts", "LoadBreastsd", "LoadLesionPatchd",
-    "LoadPreparedd", "MalignancyResultd", "N4BiasFieldCorrection", "N4BiasFieldCorrectiond", "RandRotateFlip",
+    "ImageNetInput", "ImageNetInputd", "InputError", "KineticChannels", "KineticChannelsd", "LoadBreasts",
+    "LoadBreastsd", "LoadLesionPatchd", "LoadLesionSlices", "LoadLesionSlicesd", "LoadPreparedd",
+    "LoadSliced", "MalignancyResultd", "N4BiasFieldCorrection", "N4BiasFieldCorrectiond", "RandRotateFlip",
     "RandRotateFlipd",
 ]
 

@@ -63,11 +63,13 @@ class LoadLesionSlices(Transform):
         wanted |= {self.shared} if self.shared else set()
         return [c for c in CONTRASTS if c in wanted and c != "sub"]
 
-    def __call__(self, exam: Any, lesions: Sequence[tuple[str, Sequence[float]]], mask: Any = None) -> MetaTensor:
+    def __call__(self, exam: Any, lesions: Sequence[tuple[str, Sequence[float]]],  # type: ignore[override]
+                 mask: Any = None) -> MetaTensor:
         """Load one exam.
 
         Args:
-            exam: as `transforms.LoadBreasts` takes it.
+            exam: as `transforms.LoadBreasts` takes it; as a mapping it may lack contrasts, which are 0 then and
+                named in `missing`.
             lesions: id and centre `(x, y, z)` in RAS mm of each.
             mask: image on the phases' grid, 0 or the id of a lesion in each voxel; None: centres and `extent`.
 
@@ -80,28 +82,36 @@ class LoadLesionSlices(Transform):
         Raises:
             InputError: an image is missing or damaged, a mask without the lesion, a centre outside the image.
         """
-        images, grid, digests = self._images(exam)
+        images, grid, digests, missing = self._images(exam)
         affine = np.ascontiguousarray(grid.affine)
         meta: dict[str, Any] = {"affine": torch.from_numpy(affine), "original_affine": affine,
-                                "spatial_shape": np.asarray(grid.shape), "space": "RAS", "digests": digests}
+                                "spatial_shape": np.asarray(grid.shape), "space": "RAS", "digests": digests,
+                                "missing": missing}
         centers = {str(name): grid.to_index(np.asarray(center, float)) for name, center in lesions}
         for name, center in lesions:
             if not grid.contains(np.asarray(center, float)):
                 raise InputError(f"lesion {name}: its centre lies outside the image; correct it (RAS millimetres)",
                                  code="center_outside")
+        drawn: np.ndarray | None = None
         if mask is None:
             covered = {name: self._around(center, grid) for name, center in centers.items()}
         else:
-            covered, digests["lesions_mask"] = self._in_mask(mask, grid, list(centers))
-        meta |= self._cut(images, covered)
+            drawing = read_image(mask)
+            same_grid("the lesion mask", Grid(drawing.array.shape, drawing.affine), grid)
+            drawn, digests["lesions_mask"] = drawing.array, drawing.digest
+            covered = {name: self._in_mask(drawn, name) for name in centers}
+        meta |= self._cut(images, covered, drawn)
         return MetaTensor(images.permute(0, 3, 2, 1), meta=meta)
 
-    def _images(self, exam: Any) -> tuple[torch.Tensor, Grid, dict[str, str]]:
+    def _images(self, exam: Any) -> tuple[torch.Tensor, Grid, dict[str, str], list[str]]:
         """All channels `(C, Z, Y, X)`, corrected and normalised, on the grid of the first phase."""
         volumes: dict[str, torch.Tensor] = {}
         digests: dict[str, str] = {}
         grid: Grid | None = None
-        for contrast, name, image in read_contrasts(exam, self.read):
+        read = [c for c in self.read if not isinstance(exam, Mapping) or c in exam]
+        if not set(read) - set(T2):
+            raise InputError("no T1 phase at all; at least one is needed", code="missing_phase")
+        for contrast, name, image in read_contrasts(exam, read):
             own = Grid(image.array.shape, image.affine)
             if contrast not in T2:
                 same_grid(name, own, grid := grid or own)
@@ -115,9 +125,11 @@ class LoadLesionSlices(Transform):
                 raise InputError(f"{name}: {error}", code=error.code) from None
         assert grid is not None
         self._unbias(volumes)
-        if "sub" in self.channels:
+        if "sub" in self.channels and {"pre", "post1"} <= set(volumes):
             volumes["sub"] = self.sign * (volumes["post1"] - volumes["pre"])
-        return torch.stack([volumes[c] for c in self.channels]), grid, digests
+        empty = torch.zeros(grid.shape[::-1])
+        images = torch.stack([volumes.get(c, empty) for c in self.channels])
+        return images, grid, digests, [c for c in self.channels if c not in volumes]
 
     def _unbias(self, volumes: dict[str, torch.Tensor]) -> None:
         """Correct and normalise in place: each contrast by itself, or the phases by one field and one scale."""
@@ -144,23 +156,19 @@ class LoadLesionSlices(Transform):
         slices = sorted({middle, *range(first, last + 1)})
         return [(z, float(center[0]), float(center[1])) for z in slices]
 
-    def _in_mask(self, mask: Any, grid: Grid,
-                 names: Sequence[str]) -> tuple[dict[str, list[tuple[int, float, float]]], str]:
-        """As `_around`, from a mask: its centre of mass on each slice that a lesion covers."""
-        image = read_image(mask)
-        same_grid("the lesion mask", Grid(image.array.shape, image.affine), grid)
-        covered = {}
-        for name in names:
-            if not name.isdigit():
-                raise InputError(f"lesion {name}: ids must be the numbers in the mask", code="bad_mask")
-            x, y, z = np.nonzero(image.array == int(name))
-            if not len(z):
-                raise InputError(f"lesion {name}: the mask holds no voxel of it; correct the mask or leave it out",
-                                 code="empty_mask")
-            covered[name] = [(int(k), float(x[z == k].mean()), float(y[z == k].mean())) for k in np.unique(z)]
-        return covered, image.digest
+    def _in_mask(self, mask: np.ndarray, name: str) -> list[tuple[int, float, float]]:
+        """As `_around`, from a mask `(X, Y, Z)`: the centre of mass on each slice that the lesion covers."""
+        if not name.isdigit():
+            raise InputError(f"lesion {name}: ids must be the numbers in the mask", code="bad_mask")
+        x, y, z = np.nonzero(mask == int(name))
+        if not len(z):
+            raise InputError(f"lesion {name}: the mask holds no voxel of it; correct the mask or leave it out",
+                             code="empty_mask")
+        return [(int(k), float(x[z == k].mean()), float(y[z == k].mean())) for k in np.unique(z)]
 
-    def _cut(self, images: torch.Tensor, covered: Mapping[str, Sequence[tuple[int, float, float]]]) -> dict[str, Any]:
+    def _cut(self, images: torch.Tensor, covered: Mapping[str, Sequence[tuple[int, float, float]]],
+             mask: np.ndarray | None) -> dict[str, Any]:
+        """Patches of `images` `(C, Z, Y, X)`; those that hold another lesion, or its centre, are left out."""
         _, _, height, width = images.shape
         patches, places = {}, {}
         left_out = padded = 0
@@ -168,15 +176,21 @@ class LoadLesionSlices(Transform):
             kept, corners = [], []
             for z, x, y in where:
                 left, top = round(x - (self.size - 1) / 2), round(y - (self.size - 1) / 2)
-                others = [(a, b) for other, spots in covered.items() if other != name for c, a, b in spots if c == z]
-                if any(left <= a < left + self.size and top <= b < top + self.size for a, b in others):
+                columns = slice(max(left, 0), min(left + self.size, width))
+                rows = slice(max(top, 0), min(top + self.size, height))
+                if mask is not None:
+                    shared = bool(np.any(~np.isin(mask[columns, rows, z], (0, int(name)))))
+                else:
+                    others = [spot for other, spots in covered.items() if other != name for spot in spots]
+                    shared = any(c == z and left <= a < left + self.size and top <= b < top + self.size
+                                 for c, a, b in others)
+                if shared:
                     left_out += 1
                     continue
-                box = (max(left, 0), max(top, 0), min(left + self.size, width), min(top + self.size, height))
                 patch = torch.zeros(len(images), self.size, self.size)
-                patch[:, box[1] - top : box[3] - top, box[0] - left : box[2] - left] = (
-                    images[:, z, box[1] : box[3], box[0] : box[2]])
-                padded += (box[2] - box[0], box[3] - box[1]) != (self.size, self.size)
+                inner = patch[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+                inner.copy_(images[:, z, rows, columns])
+                padded += inner.shape != patch.shape
                 if patch.abs().max() == 0:
                     raise InputError(f"lesion {name}: slice {z} is all zero around it; correct the images or its "
                                      "centre", code="zero_slice")

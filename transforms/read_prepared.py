@@ -96,3 +96,34 @@ class LoadLesionPatchd(MapTransform, Randomizable):
             patch[(slice(None), *target)] = array[(slice(None), *source)]
             result[key] = torch.from_numpy(patch).permute(0, 3, 2, 1)
         return result
+
+
+class LoadSliced(MapTransform):
+    """Replace the path of a lesion's prepared patches by one of them: float32 `(C, Y, X)`.
+
+    The dictionary needs `slice`, the number of the patch. Only the contrasts asked for are read: one prepared array
+    serves every subset.
+
+    Args:
+        keys: key of the path.
+        stored: contrasts in the order of the array.
+        channels: contrasts wanted, in the network's order.
+
+    Raises:
+        InputError: a contrast that the array does not hold.
+    """
+
+    def __init__(self, keys: KeysCollection, stored: Sequence[str], channels: Sequence[str],
+                 allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        for name in channels:
+            if name not in stored:
+                raise InputError(f"channels: no contrast {name!r}; prepared are {', '.join(stored)}")
+        self.index = [list(stored).index(name) for name in channels]
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        result = dict(data)
+        for key in self.key_iterator(result):
+            patch = open_prepared(result[key])[int(result["slice"])]
+            result[key] = torch.from_numpy(patch[self.index].astype(np.float32))
+        return result

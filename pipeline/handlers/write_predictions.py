@@ -97,9 +97,9 @@ class WritePredictions:
 
     def write(self, engine: Engine) -> None:
         """Write the tables, each in one piece, and say where they are."""
-        _write_table(self.folder / "predictions.csv", self.rows)
+        write_table(self.folder / "predictions.csv", self.rows)
         if self.peaks:
-            _write_table(self.folder / "localisation.csv", self.peaks)
+            write_table(self.folder / "localisation.csv", self.peaks)
         if self.kept:
             (self.folder / "maps").mkdir(exist_ok=True)
             for name, picture in self.kept.items():
@@ -107,7 +107,7 @@ class WritePredictions:
         print(f"{len(self.rows)} predictions in {self.folder / 'predictions.csv'}", flush=True)
 
 
-def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
     columns = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")

@@ -40,6 +40,8 @@ def load_weights(network: Network, checkpoint: Path | str, part: str = "", missi
     prefix = f"{part}." if part else ""
     state = {name: tensor for name, tensor in state.items() if name.startswith(prefix)}
     own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(prefix)}
+    # Counters of batch norm, which older checkpoints lack and nothing reads.
+    state = {**{name: own[name] for name in own if name.endswith(".num_batches_tracked")}, **state}
     for name in [*own, *(name for name in state if name not in own)]:
         here = tuple(own[name].shape) if name in own else "absent"
         there = tuple(state[name].shape) if name in state else "absent"

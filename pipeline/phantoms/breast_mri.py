@@ -166,7 +166,7 @@ def _files(specs: list[ExamSpec], preset: Preset, index: int) -> Mapping[str, by
 
 
 def _write_tables(output: Path, specs: list[ExamSpec]) -> None:
-    images = [*PHASES, "t2"]
+    images = [*PHASES, "t2", "lesions_mask"]
     rows = [
         [s.exam_id, s.patient_id, *(f"exams/{s.exam_id}/{image}.nii.gz" for image in images),
          *(s.label(side, malignant) for side in SIDES for malignant in (1, 0)),

@@ -32,7 +32,7 @@ from pipeline.metrics import (
     youden_threshold,
     z_test,
 )
-from pipeline.report.predictions import Run, load_localisation
+from pipeline.report.predictions import BEST, Run, load_localisation
 from pipeline.report.strata import readers, subgroups
 from pipeline.report.summary import fold_summary, plain
 
@@ -190,7 +190,11 @@ def _variant(run: Run, name: str, scored: Scored) -> dict[str, Any]:
 
 def _comparisons(run: Run, scored: dict[str, Scored]) -> list[dict[str, Any]]:
     rows = []
-    for first, second in run.study["comparisons"]:
+    pairs = run.study["comparisons"]
+    if pairs == BEST:
+        ranked = sorted(run.variants, key=lambda name: -np.nan_to_num(np.nanmean(scored[name].auroc)))
+        pairs = [ranked[:2]] if len(ranked) > 1 else []
+    for first, second in pairs:
         gains = np.subtract(scored[first].auroc, scored[second].auroc)
         defined = np.isfinite(gains)
         if not defined.any():

@@ -16,6 +16,7 @@ from pipeline.errors import InputError
 SCHEMA = "breast-bundles/study/1"
 COLUMNS = ("exam_id", "patient_id", "side", "fold", "split", "label", "score")
 ITEM = ("exam_id", "side", "image_id", "lesion_id")  # what tells rows apart, where the columns are there
+BEST = "best"  # comparisons: the variant with the largest AUROC against the next
 AGAIN = "run the same `python -m pipeline study ...` command again"
 SPLIT_AGAIN = f"write the folds again with `python -m data_lists`, then {AGAIN}"
 
@@ -89,6 +90,8 @@ def _read_study(path: Path) -> dict[str, Any]:
             raise InputError(f"{path}: {key!r} is missing or empty; {AGAIN}")
     # A study run with --variants keeps the comparisons of the whole table: those it cannot make are left out.
     pairs = study.get("comparisons") or []
+    if pairs == BEST:
+        return study
     study["comparisons"] = [pair for pair in pairs if set(pair) <= set(study["variants"])]
     return study
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from pipeline.datalist import Datalist, Exam
+from pipeline.datalist import MASK, Datalist, Exam
 from pipeline.verify.codes import Issue, issue
 from pipeline.verify.reading import Facts
 from transforms.grid import Grid
@@ -39,7 +39,7 @@ def image_issues(modality: str, exam: Exam, facts: dict[str, Facts]) -> Iterable
             usable[name] = fact
     phases = [name for name in usable if modality == "MR" and _PHASE.fullmatch(name)]  # 3D, all that are left
     phases.sort(key=_phase_number)
-    for name in phases[1:]:
+    for name in [*phases[1:], *([MASK] if phases and MASK in usable else [])]:
         yield from _same_grid(exam, name, usable[name], phases[0], usable[phases[0]])
     order = [*phases, *(name for name in usable if name not in phases)]
     if order and modality != "MG":  # a mammogram has no place in millimetres
@@ -70,7 +70,7 @@ def _single(modality: str, exam: Exam, name: str, fact: Facts) -> Iterable[Issue
         yield from _spacing(modality, exam, name, fact)
     if fact.non_finite:
         yield issue("non_finite", exam.exam_id, name, count=fact.non_finite)
-    if fact.constant is not None:
+    if fact.constant is not None and name != MASK:
         yield issue("constant_image", exam.exam_id, name, value=f"{fact.constant:g}")
 
 
