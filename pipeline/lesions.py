@@ -152,9 +152,9 @@ class SaveLesionsd(MapTransform):
         temporary.replace(self.output_dir / f"{name}_heatmap.nii.gz")
         write_json(self.output_dir / f"{name}_lesions.json", result["result"])
         _picture(result, scores, answer["heatmap"].cpu().numpy(), self.output_dir / f"{name}_lesions.png")
-        several = f"; not scored, as another lesion is on each of their slices: {', '.join(left_out)}" if left_out else ""
+        crowded = f"; not scored, another lesion is on each of their slices: {', '.join(left_out)}" if left_out else ""
         told = ", ".join(f"lesion {lesion} {entry['probability']:.3f}" for lesion, entry in lesions.items())
-        print(f"{name}: probability of malignancy {told}{several}; in {self.output_dir}", flush=True)
+        print(f"{name}: probability of malignancy {told}{crowded}; in {self.output_dir}", flush=True)
         return result
 
 
@@ -179,14 +179,15 @@ def _picture(result: Mapping[Hashable, Any], scores: Sequence[float], maps: np.n
     from matplotlib import pyplot as plt
 
     patches = result["image"].cpu().numpy()
+    front = "upper" if result["exam"]["original_affine"][1, 1] < 0 else "lower"  # anterior is up
     rows, columns = len(patches), patches.shape[1] + 1
     size = (1.7 * columns, 1.75 * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for row, patch, heat, lesion, score in zip(axes, patches, maps, result["slice_of"], scores, strict=True):
         for axis, plane in zip(row, [*patch, patch[0]], strict=True):
-            axis.imshow(plane, cmap="gray", origin="lower")
+            axis.imshow(plane, cmap="gray", origin=front)
             axis.axis("off")
-        row[-1].imshow(heat, cmap="inferno", alpha=0.45, vmin=0, vmax=1, origin="lower")
+        row[-1].imshow(heat, cmap="inferno", alpha=0.45, vmin=0, vmax=1, origin=front)
         row[0].set_title(f"lesion {lesion}: {score:.2f}", fontsize=8, loc="left")
     temporary = path.with_name(f".{path.name}.part.png")
     figure.savefig(temporary, dpi=90)

@@ -179,6 +179,35 @@ def tiny_prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_prepared(tmp_path_factory.mktemp("prepared"))
 
 
+CONTRASTS7 = ("pre", "post1", "post2", "post3", "post4", "sub", "t2")
+
+
+def write_prepared_lesions(folder: Path, lesions: int = 18, size: int = 16, folds: int = 3) -> Path:
+    """Write patches as the transfer bundle's `prepare.yaml` leaves them: malignant lesions are brighter in `sub`."""
+    random = np.random.default_rng(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    cases = []
+    for i in range(lesions):
+        name = f"E{i:04d}_lesion1.npy"
+        patches = random.uniform(0.5, 1.5, (1 + i % 3, 7, size, size))
+        patches[:, 5, 4:12, 4:12] += i % 2
+        np.save(folder / name, patches.astype(np.float16))
+        cases.append({"exam_id": f"E{i:04d}", "patient_id": f"SECRET{i:04d}", "side": "LR"[i % 2], "lesion_id": "1",
+                      "image": name, "slices": 1 + i % 3, "malignant": i % 2, "missing": [], "readers": {},
+                      "fold": i // 2 % folds, "validation_folds": [(i // 2 + 1) % folds], "groups": {}})
+    content = {"schema": "breast-bundles/prepared/1", "name": "tiny", "modality": "MR",
+               "parameters": {"version": 1, "channels": list(CONTRASTS7)},
+               "folds": {"count": folds, "seed": 0}, "lesions": cases}
+    (folder / "prepared.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_lesions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared patches of 18 lesions in three folds. Shared: read it only."""
+    return write_prepared_lesions(tmp_path_factory.mktemp("lesions"))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real sample images, which are not part of the project."""

@@ -26,6 +26,19 @@ TRAININGS = [  # train.yaml, and with each overlay on it that trains
 
 UNITS = r"§|Ours|epoch|voxel|degree|mm|breast|process|fold|part|channel|map|row|level|axes"
 
+# What differs between bundles: the fixture of prepared data, settings that make inference small, the network's input,
+# and the settings that prepare.yaml and inference.yaml must share.
+PREPARED = {"breast_mri_curriculum": "tiny_prepared", "breast_mri_transfer": "tiny_lesions"}
+SMALL = {
+    "breast_mri_curriculum": {"matrix": [128, 128, 8], "rows": 64, "spread": 2.0},
+    "breast_mri_transfer": {"patch_size": 12, "shrink_factor": [1, 1, 1], "iterations": [2], "image_size": 64},
+}
+INPUT = {"breast_mri_curriculum": (64, 64, 8), "breast_mri_transfer": (64, 64)}
+SHARED = {
+    "breast_mri_curriculum": ("channels", "matrix", "rows", "field_of_view", "align"),
+    "breast_mri_transfer": ("patch_size", "extent", "subtraction", "shrink_factor", "iterations", "shared"),
+}
+
 each_bundle = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
 each_config = pytest.mark.parametrize(
     "path", CONFIGS + COMMON, ids=lambda path: f"{path.relative_to(ROOT / 'bundles').parts[0]}-{path.stem}")
@@ -54,9 +67,11 @@ def test_layout_and_name(bundle) -> None:
 
 
 @pytest.mark.parametrize("files", TRAININGS, ids=lambda files: "+".join(p.stem for p in files))
-def test_training_has_the_properties_that_monai_asks_for(files, tiny_prepared, tmp_path) -> None:
+def test_training_has_the_properties_that_monai_asks_for(files, request, tmp_path) -> None:
+    prepared = request.getfixturevalue(PREPARED[files[0].parents[1].name])
+    given = {"backbone": None} if "curriculum" in str(files[0]) else {"weights": None}
     workflow = ConfigWorkflow([str(p) for p in files], workflow_type="train", logging_file=False,
-                              bundle_root=str(files[0].parents[1]), dataset_dir=str(tiny_prepared), backbone=None,
+                              bundle_root=str(files[0].parents[1]), dataset_dir=str(prepared), **given,
                               output_dir=str(tmp_path), ckpt_dir=str(tmp_path), workers=0)
     workflow.initialize()
     assert workflow.check_properties() == []
@@ -68,13 +83,15 @@ def test_training_has_the_properties_that_monai_asks_for(files, tiny_prepared, t
 def test_inference_works_from_any_folder(bundle, phantom_cohort, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     exam = phantom_cohort.path(0).parent
+    given = {**SMALL[bundle.name], "load_pretrain": False}
+    if bundle.name == "breast_mri_transfer":
+        given["lesions"] = str(phantom_cohort.folder / "lesions.csv")
     workflow = ConfigWorkflow(str(bundle / "configs" / "inference.yaml"), workflow_type="infer", logging_file=False,
-                              bundle_root=str(bundle), dataset_dir=str(exam), output_dir=str(tmp_path / "out"),
-                              load_pretrain=False, matrix=[128, 128, 8], rows=64, spread=2.0)
+                              bundle_root=str(bundle), dataset_dir=str(exam), output_dir=str(tmp_path / "out"), **given)
     workflow.initialize()
     assert workflow.check_properties() == []
     workflow.run()
-    assert (tmp_path / "out" / f"{exam.name}_result.json").is_file()
+    assert len(list((tmp_path / "out").glob(f"{exam.name}_*.json"))) == 1
 
 
 @each_bundle
@@ -105,7 +122,7 @@ def test_export_to_torchscript(bundle, tmp_path) -> None:
     ckpt_export("network_def", filepath=str(tmp_path / "model.ts"), ckpt_file=str(tmp_path / "model.pt"),
                 meta_file=str(bundle / "configs" / "metadata.json"),
                 config_file=str(bundle / "configs" / "inference.yaml"), bundle_root=str(bundle))
-    image = torch.randn(1, len(parser["channels"]), 64, 64, 8)
+    image = torch.randn(1, len(parser["channels"]), *INPUT[bundle.name])
     with torch.no_grad():
         assert torch.equal(torch.jit.load(tmp_path / "model.ts")(image), network(image))
 
@@ -143,22 +160,25 @@ def test_what_a_paper_would_say_is_cited_or_ours(bundle, name) -> None:
 @each_bundle
 def test_configs_agree(bundle) -> None:
     train, inference, prepare = (config(bundle, name) for name in ("train", "inference", "prepare"))
-    assert train["network_def"] == inference["network_def"]
-    for key in train.keys() & inference.keys() & {"channels", "gains", "shown"}:
+    started = {k: v for k, v in train["network_def"].items() if k != "weights"}  # what inference loads anyway
+    assert started == inference["network_def"]
+    for key in train.keys() & inference.keys() & {"channels", "gains", "shown", "image_size", "top", "sub_range"}:
         assert train[key] == inference[key]
-    for key in ("channels", "matrix", "rows", "field_of_view", "align"):
-        assert prepare.get(key) == inference.get(key)
+    for key in SHARED[bundle.name]:
+        assert prepare[key] == inference[key]
     demo = {name: bundle / "configs" / f"demo_{name}.yaml" for name in ("prepare", "inference")}
     if demo["prepare"].is_file():
         first, second = (yaml.safe_load(path.read_text()) for path in demo.values())
         assert first.items() <= second.items()
 
     def steps(content: dict[str, Any]) -> list[dict[str, Any]]:
+        between = ("transforms.LoadPreparedd", "transforms.LoadSliced", "pipeline.lesions.StackPatchesd")
         return [{key: value for key, value in step.items() if key != "sides"}  # in prepare, a matter of each exam
-                for step in content if not step["_target_"].startswith("transforms.LoadPrepared")]
+                for step in content if step["_target_"] not in between]
 
     # Inference prepares like prepare.yaml and then goes on like train.yaml.
-    wanted = steps(prepare["preprocessing"]["transforms"] + train["train"]["deterministic_transforms"])
+    first = prepare["preprocessing"]
+    wanted = steps(first.get("transforms", [first]) + train["train"]["deterministic_transforms"])
     assert steps(inference["preprocessing"]["transforms"]) == wanted
 
 
