@@ -1,6 +1,6 @@
 """Measure speed and memory side by side: `python benchmarks/run.py [--repeats 5] [--only prepare,step,...]`.
 
-A full run writes `benchmarks/RESULTS.md`; with `--only`, tables are printed and nothing is written.
+A full run writes `benchmarks/RESULTS.md`; with `--only`, the sections asked for are replaced in it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5, help="processes a work and number of threads (5)")
-    parser.add_argument("--only", default="", metavar="GROUPS", help=f"of {','.join(GROUPS)}; only prints")
+    parser.add_argument("--only", default="", metavar="GROUPS", help=f"of {','.join(GROUPS)}; replaces their sections only")
     options = parser.parse_args()
     only = [g for g in options.only.split(",") if g]
     if unknown := sorted(set(only) - set(GROUPS)):
@@ -42,10 +42,23 @@ def main() -> None:
         parser.error("repeats must be at least 1")
     with tempfile.TemporaryDirectory() as folder:
         lines = _measure(Path(folder), only or GROUPS, options.repeats)
-    text = "\n".join([*_head(options.repeats), *lines]).rstrip() + "\n"
-    print(text)
-    if not only:
-        RESULTS.write_text(text)
+    if only:
+        text = _replaced(RESULTS.read_text(), "\n".join(lines), options.repeats)
+    else:
+        text = "\n".join([*_head(options.repeats), *lines]).rstrip() + "\n"
+    print("\n".join(lines))
+    RESULTS.write_text(text)
+
+
+def _replaced(text: str, new: str, repeats: int) -> str:
+    """The results with those sections replaced, or added at the end, that `new` has."""
+    head, *old = text.split("\n## ")
+    sections = {section.partition("\n")[0]: section.rstrip() for section in old}
+    for section in ("\n" + new).split("\n## ")[1:]:
+        title, _, body = section.partition("\n")
+        note = f"Measured again by itself, {repeats} repeats, torch {version('torch')}."
+        sections[title] = f"{title}\n\n{note}\n{body.rstrip()}"
+    return "\n\n## ".join([head.rstrip(), *sections.values()]) + "\n"
 
 
 def _measure(folder: Path, groups: list[str] | tuple[str, ...], repeats: int) -> list[str]:
