@@ -33,7 +33,7 @@ def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5, help="processes a work and number of threads (5)")
-    parser.add_argument("--only", default="", metavar="GROUPS", help=f"of {','.join(GROUPS)}; replaces their sections only")
+    parser.add_argument("--only", default="", metavar="GROUPS", help=f"of {','.join(GROUPS)}; replaces their sections")
     options = parser.parse_args()
     only = [g for g in options.only.split(",") if g]
     if unknown := sorted(set(only) - set(GROUPS)):

@@ -76,7 +76,8 @@ def analyse(run: Run, count: int = 2000, seed: int = 0) -> dict[str, Any]:
         Plain values, ready for JSON; what is undefined is None.
     """
     scored = _score(run, count, seed)
-    variants = {name: _variant(run, name, scored[name]) for name in run.variants}
+    order = ranking(run, scored) if run.study["comparisons"] == BEST else run.variants
+    variants = {name: _variant(run, name, scored[name]) for name in order}
     return plain({
         "schema": SCHEMA,
         "title": run.study["title"],
@@ -188,12 +189,19 @@ def _variant(run: Run, name: str, scored: Scored) -> dict[str, Any]:
     }
 
 
+def ranking(run: Run, scored: dict[str, Scored]) -> list[str]:
+    """Variants by their mean AUROC, the largest first; those without one last."""
+    area = {name: np.asarray(scored[name].auroc, float) for name in run.variants}
+    mean = {name: values[np.isfinite(values)].mean() if np.isfinite(values).any() else -1.0
+            for name, values in area.items()}
+    return sorted(run.variants, key=lambda name: -mean[name])
+
+
 def _comparisons(run: Run, scored: dict[str, Scored]) -> list[dict[str, Any]]:
     rows = []
     pairs = run.study["comparisons"]
     if pairs == BEST:
-        ranked = sorted(run.variants, key=lambda name: -np.nan_to_num(np.nanmean(scored[name].auroc)))
-        pairs = [ranked[:2]] if len(ranked) > 1 else []
+        pairs = [ranking(run, scored)[:2]] if len(run.variants) > 1 else []
     for first, second in pairs:
         gains = np.subtract(scored[first].auroc, scored[second].auroc)
         defined = np.isfinite(gains)

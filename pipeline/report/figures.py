@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 # Okabe and Ito's colours, told apart by the colour-blind; a variant keeps its colour and dash in every chart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#A6488A", "#7A5C00", "#444444")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1, 2)), "-", (0, (3, 1)))
+MOST = 6  # variants in one chart: more cannot be told apart
 MARKERS = ("D", "s", "^", "v", "P", "X")
 STYLE: Any = {  # for mpl.rc_context, whose type names every key there is
     "svg.fonttype": "none",
@@ -73,7 +74,7 @@ def roc_figure(metrics: dict[str, Any]) -> str:
         figure = Figure(figsize=(6.6, 4.3), layout="constrained")
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=(0, (2, 3)))
-        for i, entry in enumerate(metrics["variants"].values()):
+        for i, entry in enumerate(list(metrics["variants"].values())[:MOST]):
             roc = entry["roc"]
             if roc["mean"][0] is None:
                 continue
@@ -99,9 +100,37 @@ def roc_figure(metrics: dict[str, Any]) -> str:
     return svg(figure, "roc", f"ROC curves, mean over folds. AUROC: {areas}.")
 
 
+def ranking_figure(metrics: dict[str, Any], variants: dict[str, Any]) -> str:
+    """Every variant's mean AUROC with its 95 % interval, the largest on top; the paper's as a ring.
+
+    Args:
+        metrics: what `analyse` returned, variants in their order.
+        variants: the study's, for the paper's figures.
+    """
+    entries = {name: entry for name, entry in metrics["variants"].items() if entry["auroc"]["mean"] is not None}
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.6, 0.19 * len(entries) + 0.9), layout="constrained")
+        axes = figure.add_subplot()
+        rows = range(len(entries) - 1, -1, -1)
+        for row, (name, entry) in zip(rows, entries.items(), strict=True):
+            low, high = entry["auroc"]["ci95"]
+            if low is not None:
+                axes.plot([low, high], [row, row], color=colour(0), linewidth=1.1)
+            axes.plot(entry["auroc"]["mean"], row, "o", color=colour(0), markersize=4)
+            paper = ((variants[name].get("paper") or {}).get("auroc") or [None])[0]
+            if paper is not None:
+                axes.plot(paper, row, "o", markerfacecolor="none", color=colour(1), markersize=5)
+        axes.set_yticks(list(rows), [entry["label"] for entry in entries.values()])
+        axes.axvline(0.5, color="#999999", linewidth=0.8, linestyle=(0, (2, 3)))
+        axes.set(xlabel="AUROC, mean over folds, 95 % interval; ring: the paper", ylim=(-0.7, len(entries) - 0.3))
+        axes.grid(axis="y", visible=False)
+    areas = ", ".join(f"{e['label']} {_number(e['auroc']['mean'])}" for e in entries.values())
+    return svg(figure, "ranking", f"Variants by mean AUROC: {areas}.")
+
+
 def calibration_figure(metrics: dict[str, Any]) -> str:
     """Reliability of each variant: observed share of malignant breasts against the mean score of a bin."""
-    entries = list(metrics["variants"].values())
+    entries = list(metrics["variants"].values())[:MOST]
     columns = min(len(entries), 3)
     rows = -(-len(entries) // columns)
     with mpl.rc_context(STYLE):

@@ -11,9 +11,9 @@ from typing import Any
 import jinja2
 
 from pipeline import __version__
-from pipeline.report.figures import calibration_figure, colour, roc_figure
+from pipeline.report.figures import calibration_figure, colour, ranking_figure, roc_figure
 from pipeline.report.gallery import colour_bar, gallery
-from pipeline.report.predictions import Run
+from pipeline.report.predictions import BEST, Run
 from pipeline.report.redact import redact_all, redactor
 
 DASH = "–"  # nothing to show
@@ -43,10 +43,11 @@ def render(run: Run, metrics: dict[str, Any]) -> str:
         study=study,
         unit=study["unit"],
         labels={name: entry["label"] for name, entry in metrics["variants"].items()},
-        colours={name: colour(i) for i, name in enumerate(run.variants)},
+        colours={name: colour(i) for i, name in enumerate(metrics["variants"])},
         paper={name: {**PAPER, **(entry.get("paper") or {})} for name, entry in study["variants"].items()},
         comparable=study["preset"] != "demo" and not study["dataset"].get("synthetic"),
         summary=summary_text(study, metrics),
+        ranking=ranking_figure(metrics, study["variants"]) if study["comparisons"] == BEST else "",
         roc=roc_figure(metrics),
         calibration=calibration_figure(metrics),
         gallery_of=variant,

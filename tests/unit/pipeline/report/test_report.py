@@ -372,3 +372,18 @@ def test_how_numbers_are_written() -> None:
     assert p_text(0.0415) == "0.042"
     assert count_text(2658170) == "2\u202f658\u202f170"
     assert [duration(s) for s in (31.2, 600, 7200)] == ["31 s", "10 min", "2.0 h"]
+
+
+def test_a_study_of_many_is_ranked_and_its_best_tested_against_the_next(tmp_path) -> None:
+    run = write_run(tmp_path / "run")
+    study = json.loads((run / "study.json").read_text())
+    study["comparisons"] = "best"
+    study["variants"] = {name: study["variants"][name] for name in ("base_a", "main", "base_b")}
+    (run / "study.json").write_text(json.dumps(study))
+    assert main(["report", str(run), "--replicates", "100"]) == 0
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert list(metrics["variants"]) == ["main", "base_b", "base_a"]  # how far their classes lie apart
+    assert [(c["first"], c["second"]) for c in metrics["comparisons"]] == [("main", "base_b")]
+    page = (run / "report.html").read_text()
+    figure = page[page.index('id="ranking"') : page.index('id="roc"')]
+    assert figure.index("Main") < figure.index("Base b") < figure.index("Base a")
