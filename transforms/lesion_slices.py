@@ -132,21 +132,23 @@ class LoadLesionSlices(Transform):
         return images, grid, digests, [c for c in self.channels if c not in volumes]
 
     def _unbias(self, volumes: dict[str, torch.Tensor]) -> None:
-        """Correct and normalise in place: each contrast by itself, or the phases by one field and one scale."""
-        common: torch.Tensor | None = None
-        for contrast in sorted(volumes, key=lambda c: c != self.shared):
-            volume = volumes[contrast]
-            together = self.shared is not None and contrast not in T2
-            if self.iterations:
-                if common is None or not together:
-                    field = self.correct(volume.permute(2, 1, 0)[None])[1][0].permute(2, 1, 0)
-                    common = field if together else common
-                volume.mul_(torch.exp(-(common if together and common is not None else field)))
-        first = next((c for c in CONTRASTS if c in volumes), None)
+        """Correct and normalise in place: each contrast by itself, or all phases by one field and one scale."""
+        together: list[str] = []
+        if self.shared is not None:
+            if self.shared not in volumes:
+                raise InputError(f"no image for {self.shared}, whose bias field serves all phases; set shared to a "
+                                 "contrast that every exam has", code="missing_phase")
+            together = [c for c in volumes if c not in T2]
+        if self.iterations:
+            fields = {c: self._field(volumes[c]) for c in volumes if c not in together or c == self.shared}
+            for contrast, volume in volumes.items():
+                volume.mul_(torch.exp(-fields[str(self.shared) if contrast in together else contrast]))
         scales = {c: tissue_scale(v[:, ::4, ::4].numpy()) for c, v in volumes.items()}
         for contrast, volume in volumes.items():
-            together = self.shared is not None and contrast not in T2 and first is not None
-            volume.div_(scales[str(first)] if together else scales[contrast])
+            volume.div_(scales[together[0] if contrast in together else contrast])
+
+    def _field(self, volume: torch.Tensor) -> torch.Tensor:
+        return self.correct(volume.permute(2, 1, 0)[None])[1][0].permute(2, 1, 0)
 
     def _around(self, center: np.ndarray, grid: Grid) -> list[tuple[int, float, float]]:
         """Slice and in-plane centre of each patch of a lesion that is known by its centre."""

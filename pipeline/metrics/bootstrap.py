@@ -76,6 +76,31 @@ class Shares:
             return sums[:, : self.count] / sums[:, self.count :]
 
 
+class Medians:
+    """The weighted median of values of which a row may have none, one or several.
+
+    With whole weights it is the median of each value repeated as often as its row was drawn.
+
+    Args:
+        value: shape (m,); infinite where something was not found at all.
+        row: the row of each value, shape (m,).
+    """
+
+    def __init__(self, value: ArrayLike, row: ArrayLike) -> None:
+        value = np.asarray(value, dtype=np.float64)
+        order = np.argsort(value, kind="stable")
+        self.value = np.append(value[order], np.nan)  # the last: where nothing has weight
+        self.row = np.asarray(row, dtype=np.int64)[order]
+
+    def __call__(self, weight: Array) -> Array:
+        """Medians under weights of shape (chunk, n): shape (chunk, 1), NaN where no value has weight."""
+        total = np.cumsum(weight[:, self.row], axis=1)
+        half = total[:, -1:] / 2 if len(self.row) else np.zeros((len(weight), 1))
+        lower, upper = (total < half).sum(axis=1), (total <= half).sum(axis=1)
+        lower[upper == len(self.row)] = len(self.row)
+        return (0.5 * (self.value[lower] + self.value[upper]))[:, None]
+
+
 def replicates(
     patient: ArrayLike, statistics: Sequence[Statistic], count: int = 2000, seed: int | Sequence[int] = 0
 ) -> list[Array]:
