@@ -86,7 +86,7 @@ def slices(folder: Path | str, fold: int, channels: Sequence[str], *splits: str)
         channels: contrasts that will be read.
 
     Returns:
-        dictionaries with `image` (path), `slice` (number in the array), `label` (1 = malignant), `exam_id`,
+        dictionaries with `image` and `array` (path), `slice` (number in the array), `label` (1 = malignant), `exam_id`,
         `patient_id`, `side`, `lesion_id`, `split`, `groups`, `readers`.
 
     Raises:
@@ -97,7 +97,8 @@ def slices(folder: Path | str, fold: int, channels: Sequence[str], *splits: str)
         if lacking := [name for name in channels if name in case["missing"]]:
             raise InputError(f"exam {case['exam_id']} has no {', '.join(lacking)}; leave the exam out of the datalist, "
                              "or choose channels that it has")
-        found += [{**case, "slice": k, "label": int(case["malignant"])} for k in range(case["slices"])]
+        found += [{**case, "slice": k, "array": case["image"], "label": int(case["malignant"])}
+                  for k in range(case["slices"])]
     return found
 
 

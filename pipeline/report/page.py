@@ -13,6 +13,7 @@ import jinja2
 from pipeline import __version__
 from pipeline.report.figures import calibration_figure, colour, ranking_figure, roc_figure
 from pipeline.report.gallery import colour_bar, gallery
+from pipeline.report.lesions import contrast_pictures, curve_figure, load_curves
 from pipeline.report.predictions import BEST, Run
 from pipeline.report.redact import redact_all, redactor
 
@@ -38,6 +39,7 @@ def render(run: Run, metrics: dict[str, Any]) -> str:
     template = environment.from_string((files("pipeline.report") / "report.html").read_text(encoding="utf-8"))
     study = complete(redact_all(run.study, redactor(run.folder)))
     variant, pictures = gallery(run, metrics)
+    curves = load_curves(run)
     return template.render(
         m=metrics,
         study=study,
@@ -48,6 +50,8 @@ def render(run: Run, metrics: dict[str, Any]) -> str:
         comparable=study["preset"] != "demo" and not study["dataset"].get("synthetic"),
         summary=summary_text(study, metrics),
         ranking=ranking_figure(metrics, study["variants"]) if study["comparisons"] == BEST else "",
+        contrasts=contrast_pictures(run),
+        curves="" if curves is None else curve_figure(curves),
         roc=roc_figure(metrics),
         calibration=calibration_figure(metrics),
         gallery_of=variant,

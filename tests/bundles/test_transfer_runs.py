@@ -86,6 +86,11 @@ def test_evaluation_writes_a_row_a_lesion(prepared, model, work) -> None:
     wanted = {(c["exam_id"], c["lesion_id"]): c for c in json.loads((prepared / "prepared.json").read_text())["lesions"]
               if c["fold"] == 1 or 1 in c["validation_folds"]}
     assert {(r["exam_id"], r["lesion_id"]) for r in rows} == set(wanted) and len(rows) == len(wanted)
+    with (work / "evaluated" / "curves.csv").open() as file:
+        curves = list(csv.DictReader(file))
+    assert {(c["exam_id"], c["lesion_id"]) for c in curves} == {k for k, c in wanted.items() if c["fold"] == 1}
+    with np.load(work / "evaluated" / "contrasts.npz") as shown:
+        assert list(shown["names"])[5] == "sub" and shown["patch"].shape == (7, 12, 12)
     for row in rows:
         case = wanted[row["exam_id"], row["lesion_id"]]
         assert int(row["slices"]) == case["slices"] and int(row["label"]) == case["malignant"]
