@@ -9,7 +9,8 @@ numerator, denominator and field are each three small matrix products.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -160,7 +161,8 @@ class N4BiasFieldCorrection(Transform):
             control = self._with_itk(small, known, places)
         else:
             lines = [at[part] for at, part in zip(places, box, strict=True)]
-            control = self._with_torch(small[tuple(box)], known[tuple(box)], lines)
+            with _one_thread():
+                control = self._with_torch(small[tuple(box)], known[tuple(box)], lines)
         return along_axes(control, [basis(at, n - ORDER) for at, n in zip(full, control.shape, strict=True)])
 
     def _with_torch(self, image: torch.Tensor, mask: torch.Tensor, places: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -256,6 +258,18 @@ class N4BiasFieldCorrection(Transform):
         spans = (self.control_points - ORDER) * 2 ** (len(self.iterations) - 1)
         solve = [torch.linalg.pinv(basis(at.cpu().double(), spans)) for at in places]  # the field is such a spline
         return along_axes(field, solve).float().to(image.device)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The loop's steps take a fraction of a millisecond: threads that wait for each other cost more than they help,
+    and where other processes are busy, a hundred times more."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _extent(mask: torch.Tensor, axis: int) -> slice:
