@@ -33,7 +33,7 @@ demo-breast_mri_curriculum: venv
 
 demo-breast_mri_transfer: venv  ## three contrast subsets of the transfer paper on synthetic exams, to a report
 	$(BIN)/python -m pipeline phantom breast_mri --output $(DEMO)/transfer/cohort --preset demo --exams 100 --seed $(SEED)
-	$(BIN)/python -m data_lists csv $(DEMO)/transfer/cohort/exams.csv --lesions $(DEMO)/transfer/cohort/lesions.csv --folds 10 -o $(DEMO)/transfer/cohort.json
+	$(BIN)/python -m data_lists csv $(DEMO)/transfer/cohort/exams.csv --lesions $(DEMO)/transfer/cohort/lesions.csv -o $(DEMO)/transfer/cohort.json
 	$(BIN)/python -m pipeline study bundles/breast_mri_transfer --datalist $(DEMO)/transfer/cohort.json --out $(DEMO)/transfer/run --preset demo --folds $(FOLDS) --subsets pre+post4+sub,pre+post1+t2,post3+post4+t2
 	$(BIN)/python -m pipeline report $(DEMO)/transfer/run
 

@@ -22,11 +22,12 @@ import network  # noqa: E402
 import prepare  # noqa: E402
 import psutil  # noqa: E402
 import small  # noqa: E402
+import transfer  # noqa: E402
 
 from pipeline.phantoms.breast_mri import write_cohort  # noqa: E402
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-GROUPS = ("prepare", "step", "inference", "augment", "resample", "read", "bias")
+GROUPS = ("prepare", "step", "inference", "augment", "resample", "read", "bias", "transfer")
 
 
 def main() -> None:
@@ -73,6 +74,7 @@ def _measure(folder: Path, groups: list[str] | tuple[str, ...], repeats: int) ->
         "resample": lambda: small.report_resampling(repeats),
         "read": lambda: small.report_reading(breasts[0], folder, repeats),
         "bias": lambda: bias.report(repeats),
+        "transfer": lambda: transfer.report(repeats),
     }
     lines = []
     for group in GROUPS:
