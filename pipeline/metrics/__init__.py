@@ -1,12 +1,15 @@
-"""How well scores tell malignant from not: ROC, thresholds, DeLong, patient-clustered bootstrap, calibration.
+"""How well scores tell malignant from not, and how well maps point to lesions, with patient-clustered intervals.
 
 Everything here is plain numpy on labels and scores; reading predictions and writing the report is
 `pipeline.report`'s.
 """
 
-from pipeline.metrics.bootstrap import Auroc, Shares, holm, interval, p_value, replicates
+from pipeline.metrics.bootstrap import Auroc, Medians, Shares, holm, interval, p_value, replicates
 from pipeline.metrics.calibration import calibration_error, reliability, wilson
 from pipeline.metrics.delong import delong_covariance, delong_test, delong_variance, z_test
+from pipeline.metrics.froc import Froc
+from pipeline.metrics.hot_spots import HotSpots, hot_spots
+from pipeline.metrics.localisation import Volume, in_boxes, in_mask, localise, random_point_share, shuffled
 from pipeline.metrics.roc import (
     Curve,
     auroc,
@@ -21,21 +24,31 @@ from pipeline.metrics.roc import (
 __all__ = [
     "Auroc",
     "Curve",
+    "Froc",
+    "HotSpots",
+    "Medians",
     "Shares",
+    "Volume",
     "auroc",
     "calibration_error",
     "delong_covariance",
     "delong_test",
     "delong_variance",
     "holm",
+    "hot_spots",
+    "in_boxes",
+    "in_mask",
     "interval",
+    "localise",
     "p_value",
+    "random_point_share",
     "reliability",
     "replicates",
     "roc_band",
     "roc_curve",
     "sensitivity_at",
     "sensitivity_threshold",
+    "shuffled",
     "specificity_threshold",
     "wilson",
     "youden_threshold",

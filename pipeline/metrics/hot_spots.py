@@ -138,7 +138,8 @@ def _tops(heat: Array, places: NDArray[np.int64]) -> Array:
 def _apart(points: Array, apart_mm: float, most: int | None) -> NDArray[np.int64]:
     """Which points, sorted from the hottest, are farther than `apart_mm` from all that are kept before them."""
     near = cKDTree(points) if len(points) else None
-    free, kept = np.ones(len(points), bool), []
+    free = np.ones(len(points), bool)
+    kept: list[int] = []
     for i in range(len(points)):
         if most is not None and len(kept) >= most:
             break

@@ -154,7 +154,7 @@ def test_intervals_are_of_patients_and_above_chance() -> None:
     assert (found["volumes"], found["patients"]) == (60, 30)
     for row in (found["pointing"][1], found["froc"]["mean"], found["froc"]["sensitivity"][3]):
         assert row["ci95"][0] < row["value"] < row["ci95"][1]
-        assert row["chance"] < row["value"] and 0 < row["difference_ci95"][0] and row["p"] < 0.05
+        assert row["chance"] < row["value"] and row["difference_ci95"][0] > 0 and row["p"] < 0.05
     assert found["nearest_mm"]["difference_ci95"][1] < 0
     doubled = [v for v in cohort(60, known=0.8) for _ in range(2)]  # copies within patients add nothing
     again = localise(doubled, count=500, times=0)
