@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
+from pipeline.explain import body_mask
+from pipeline.metrics import random_point_share
 from transforms.grid import Grid, triple
 
 
@@ -20,7 +22,7 @@ class WritePredictions:
 
     The tables hold study ids only, never paths. `localisation.csv` says for every malignant test breast whether the
     map's peak falls on a malignant lesion: whether the voxel with the largest heat lies within `radius_mm` of a
-    malignant centre, and how far the nearest one is.
+    malignant centre, how far the nearest one is, and how often a random voxel of the body would (`chance`).
 
     The evaluator's prediction is either logits `(B, 2)` or the dictionary of `HeatMapInferer`.
 
@@ -74,8 +76,11 @@ class WritePredictions:
         malignant = [lesion[:3] for lesion in lesions if lesion[3]]
         if row["label"] and malignant:
             distance = np.linalg.norm(grid.to_world(np.asarray(malignant)) - grid.to_world(peak), axis=1).min()
+            body = body_mask(image[None], 0)[0, 0].cpu().numpy() > 0
+            chance = random_point_share(body, grid, grid.to_world(np.asarray(malignant)), [self.radius_mm])
             self.peaks.append({"exam_id": row["exam_id"], "side": row["side"], "hit": int(distance <= self.radius_mm),
-                               "distance_mm": round(float(distance), 2), "radius_mm": self.radius_mm})
+                               "distance_mm": round(float(distance), 2), "radius_mm": self.radius_mm,
+                               "chance": round(float(chance[0]), 4)})
         if len(self.kept) < self.maps:
             z = round(malignant[0][2]) if row["label"] and malignant else int(peak[2])
             self.kept[f"{row['exam_id']}_{row['side']}"] = self._picture(row, image, heat, lesions, z)

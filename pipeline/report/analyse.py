@@ -231,6 +231,8 @@ def _localisation(run: Run, variant: str) -> dict[str, Any] | None:
     for name in ("distance_mm", "radius_mm"):
         values = pd.to_numeric(table[name], errors="coerce") if name in table else None
         found[f"median_{name}"] = None if values is None else values.median()
+    chance = pd.to_numeric(table["chance"], errors="coerce") if "chance" in table else None
+    found["chance"] = None if chance is None else chance.mean()
     return found
 
 

@@ -104,6 +104,9 @@ def test_evaluation_writes_a_row_a_breast(prepared, model, work) -> None:
               if b["fold"] == 1 or 1 in b["validation_folds"]}
     assert {(r["exam_id"], r["side"], r["label"], r["split"]) for r in rows} == wanted and len(rows) == len(wanted)
     assert all(0 <= float(row["score"]) <= 1 and row["fold"] == "1" for row in rows)
+    with (out / "localisation.csv").open() as file:
+        peaks = list(csv.DictReader(file))
+    assert peaks and all(0 < float(p["chance"]) < 0.5 and p["hit"] in "01" for p in peaks)
     maps = list((out / "maps").glob("*.npz"))
     assert len(maps) == 2
     with np.load(maps[0]) as picture:

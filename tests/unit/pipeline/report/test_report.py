@@ -42,7 +42,7 @@ def write_run(folder: Path, folds: tuple[int, ...] = (0, 1)) -> Path:
             (run / "stage" / "config.yaml").write_text(
                 f"output_dir: {run}\ndataset_dir: {PRIVATE}\nweights: \"$@ckpt_dir + '/model.pt'\"\n")
         malignant = table.loc[(table["split"] == "test") & (table["label"] == 1), ["exam_id", "side"]]
-        peaks = malignant.assign(hit=[1] * 5 + [0] * (len(malignant) - 5), distance_mm=7.5)
+        peaks = malignant.assign(hit=[1] * 5 + [0] * (len(malignant) - 5), distance_mm=7.5, chance=0.043)
         peaks.to_csv(folder / "main" / f"fold{fold}" / "localisation.csv", index=False)
         write_map(folder / "main" / f"fold{fold}" / "maps" / "a.npz", label=fold, exam_id=f"E{fold}t001")
     study = {
@@ -155,7 +155,7 @@ def test_subgroups_and_localisation(metrics: Any) -> None:
     found = metrics["localisation"]["main"]
     assert found["hits"] == 10
     assert found["n"] == metrics["variants"]["main"]["malignant"]
-    assert found["median_distance_mm"] == 7.5
+    assert (found["median_distance_mm"], found["chance"]) == (7.5, 0.043)
 
 
 def test_page_shows_the_numbers_of_metrics_json(metrics: Any, page: str) -> None:
