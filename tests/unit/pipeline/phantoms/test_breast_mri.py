@@ -25,8 +25,8 @@ from pipeline.phantoms.breast_specs import Lesion, draw_cohort
 
 TINY = breast_mri.Preset((64, 64, 10), (4.8, 4.8, 12.0), (48, 48, 8), (6.4, 6.4, 15.0))
 EXAM_COLUMNS = (
-    "exam_id,patient_id,pre,post1,post2,post3,post4,t2,left_malignant,left_benign,right_malignant,right_benign,"
-    "group_density,reader1_left,reader1_right"
+    "exam_id,patient_id,pre,post1,post2,post3,post4,t2,lesions_mask,left_malignant,left_benign,right_malignant,"
+    "right_benign,group_density,reader1_left,reader1_right"
 )
 LESION_COLUMNS = "exam_id,lesion_id,side,x_mm,y_mm,z_mm,malignant,diameter_mm,kinetics,margin"
 
