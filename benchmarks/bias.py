@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -68,6 +69,7 @@ def _simple_itk(image: np.ndarray, mask: np.ndarray, shrink: tuple[int, ...], th
 
 
 def _ants(image: np.ndarray, mask: np.ndarray, shrink: tuple[int, ...], threshold: float) -> np.ndarray:
+    os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = str(torch.get_num_threads())  # read when ants is imported
     import ants
 
     field = ants.n4_bias_field_correction(

@@ -11,6 +11,8 @@ exams.csv
 * Image columns: `pre`, `post1`, `post2` …, `t2`, or `image` for one file with all phases, and `lesions_mask` (0, or
   the lesion_id in each voxel, on the grid of the phases); others are named with `--images`. Their cells are paths
   relative to `--root`; an empty cell is an image the exam lacks.
+* Ultrasound (`--modality US`): one row a volume, with `image` and perhaps `lesions_mask`. Volumes of one patient share
+  `patient_id`; the breast that a volume does not show has 0 in `left_imaged` or `right_imaged`.
 * `left_imaged`, `right_imaged`: 0 where a breast was not imaged (mastectomy); 1 or empty otherwise.
 * `reader1_left`, `reader1_right` or `reader1_exam`: a reader's score; any name after `reader`.
 * `group_…`: a subgroup for the report's rows; `note_…`: ignored.
@@ -30,7 +32,7 @@ import re
 from pathlib import Path
 
 from data_lists.table import Row, read_table
-from pipeline.datalist import MODALITIES, SIDES, Datalist, Exam, InputError, Lesion
+from pipeline.datalist import MASK, MODALITIES, SIDES, Datalist, Exam, InputError, Lesion
 
 _SIDES = {"L": "left", "R": "right"}
 _EXAM_COLUMNS = {"exam_id", "patient_id", "fold"} | {
@@ -39,7 +41,7 @@ _EXAM_COLUMNS = {"exam_id", "patient_id", "fold"} | {
 _LESION_REQUIRED = ("exam_id", "side", "x_mm", "y_mm", "z_mm", "malignant")
 _LESION_COLUMNS = {*_LESION_REQUIRED, "lesion_id", "diameter_mm", "kinetics", "margin"}
 _READER = re.compile(r"(reader[^_]*)_(left|right|exam)")
-_MR_IMAGES = re.compile(r"pre|post\d+|t2|image|lesions_mask")
+_MR_IMAGES = re.compile(rf"pre|post\d+|t2|image|{MASK}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         default=argparse.SUPPRESS)
     parser.add_argument("--modality", choices=MODALITIES, default="MR", help="modality of the exams")
     parser.add_argument("--images", metavar="A,B,…", default=argparse.SUPPRESS,
-                        help="the image columns (default: pre, post1 …, t2, image, lesions_mask)")
+                        help="the image columns (default: image and lesions_mask; MR also pre, post1 …, t2)")
     parser.add_argument("--lps", action="store_true", help="lesion centres are LPS (DICOM, ITK), not RAS")
 
 
@@ -75,7 +77,7 @@ def _read_exams(path: str, root: Path, asked: list[str], modality: str) -> dict[
 
     def canonical(title: str) -> str | None:
         name = title.lower()
-        default = not asked and (_MR_IMAGES.fullmatch(name) if modality == "MR" else name == "image")
+        default = not asked and (_MR_IMAGES.fullmatch(name) if modality == "MR" else name in ("image", MASK))
         if title in asked or default:
             images.append(title if asked else name)
             return images[-1]

@@ -16,6 +16,8 @@
 
 * Image paths are relative to `root`, and `root` is relative to the folder of the list.
 * `modality` is MR, US or MG. The keys of `images` name contrasts (MR), volumes (US) or views (MG).
+* An exam has one space, in which its lesions' centres lie. Ultrasound volumes do not share one: each is an exam, with
+  the one breast that it shows in `breasts`. A volume is healthy where both labels are 0 and no lesion is marked.
 * An image named `lesions_mask` is no contrast: 0, or the `lesion_id` (then a number) of the lesion in each voxel.
 * Labels are 0, 1 or null (unknown). A breast that was not imaged is left out of `breasts`.
 * `center_mm` is (x, y, z) in RAS millimetres: x grows towards the patient's Right, y towards Anterior, z

@@ -102,26 +102,33 @@ def _maxima(heat: NDArray, cut: float, subvoxel: bool) -> tuple[Array, Array]:
     above = heat > cut
     box = ndimage.find_objects(above.astype(np.uint8))[0]
     box = tuple(slice(max(part.start - 1, 0), part.stop + 1) for part in box)
-    part, above = heat[box].astype(np.float64, copy=False), above[box]
-    best = ndimage.maximum_filter(part, 3, mode="constant", cval=-np.inf)
-    top = above & (part == best)
+    part = heat[box] if heat.dtype in (np.float32, np.float64) else heat[box].astype(np.float64)
+    top = ndimage.maximum_filter(part, 3, mode="constant", cval=-np.inf) == part
+    top &= above[box]
     plateau, count = ndimage.label(top, _NEIGHBOURS)
-    # A voxel of a plateau whose neighbour has its value and is no maximum: the plateau rises somewhere else.
-    slope = ndimage.maximum_filter(np.where(top, -np.inf, part), 3, mode="constant", cval=-np.inf)
-    rising = np.unique(plateau[top & (slope == part)])
-    numbers = np.setdiff1d(np.arange(1, count + 1), rising)
-    if not len(numbers):
-        return np.zeros((0, 3)), np.zeros(0)
-    places = np.argwhere(top)
-    owner = plateau[top]
+    places, owner = np.argwhere(top), plateau[top]
+    numbers = np.setdiff1d(np.arange(1, count + 1), owner[_rises(part, top, places)])
     voxels = np.bincount(owner, minlength=count + 1)
     index = np.stack([np.bincount(owner, places[:, a], count + 1) for a in range(3)], axis=1)[numbers]
     index /= voxels[numbers, None]
-    values = ndimage.maximum(part, plateau, numbers)
+    values = np.zeros(count + 1)
+    values[owner] = part[top]  # one value a plateau
+    values = values[numbers]
     if subvoxel:
         single = voxels[numbers] == 1
         index[single] += _tops(part, index[single].astype(int))
-    return index + [s.start for s in box], np.asarray(values, dtype=np.float64)
+    return index + [s.start for s in box], values
+
+
+def _rises(heat: NDArray, top: NDArray[np.bool_], places: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which maxima have a neighbour with their value that is no maximum: their plateau rises somewhere else."""
+    found = np.zeros(len(places), bool)
+    for step in np.argwhere(_NEIGHBOURS) - 1:
+        beside = places + step
+        inside = ((beside >= 0) & (beside < heat.shape)).all(axis=1)
+        at = tuple(beside[inside].T)
+        found[inside] |= (heat[at] == heat[tuple(places[inside].T)]) & ~top[at]
+    return found
 
 
 def _tops(heat: Array, places: NDArray[np.int64]) -> Array:
@@ -130,7 +137,7 @@ def _tops(heat: Array, places: NDArray[np.int64]) -> Array:
     for axis, size in enumerate(heat.shape):
         inner = (places[:, axis] > 0) & (places[:, axis] < size - 1)
         step = np.eye(3, dtype=int)[axis]
-        before, here, after = (heat[tuple((places[inner] + i * step).T)] for i in (-1, 0, 1))
+        before, here, after = (heat[tuple((places[inner] + i * step).T)].astype(np.float64) for i in (-1, 0, 1))
         offsets[inner, axis] = 0.5 * (before - after) / (before - 2 * here + after)  # within ± ½ of a maximum
     return offsets
 

@@ -49,8 +49,7 @@ class Volume:
     def hits(self, radius_mm: float | None) -> NDArray[np.bool_]:
         """Which hot spot hits which lesion, (n, m): within a radius of its centre, or (None) inside its region."""
         if radius_mm is not None:
-            near: NDArray[np.bool_] = self.distances() <= radius_mm
-            return near
+            return np.asarray(self.distances() <= radius_mm, dtype=np.bool_)
         if self.region is None:
             raise ValueError("a hit by inclusion takes lesions with a box or a mask")
         return self.region(self.spots.points)
@@ -62,7 +61,7 @@ def in_boxes(boxes: ArrayLike, grid: Grid) -> Region:
 
     def region(points: Array) -> NDArray[np.bool_]:
         index = grid.to_index(points)[:, None]
-        return ((index >= boxes[:, 0] - 0.5) & (index <= boxes[:, 1] + 0.5)).all(axis=2)
+        return np.all((index >= boxes[:, 0] - 0.5) & (index <= boxes[:, 1] + 0.5), axis=2)
 
     return region
 

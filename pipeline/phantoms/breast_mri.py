@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from pipeline.errors import InputError
 from pipeline.phantoms import breast_tissue as tissue
 from pipeline.phantoms import cohort
 from pipeline.phantoms.breast_shapes import Grid, LesionShape, tubes
@@ -140,15 +139,10 @@ def write_cohort(output: Path | str, preset: Preset | str = "demo", exams: int |
     Raises:
         InputError: no such preset, a number out of range, or the folder holds something else.
     """
-    name = preset if isinstance(preset, str) else "custom"
-    if name != "custom" and name not in PRESETS:
-        raise InputError(f"no preset {name!r}; choose one of {', '.join(PRESETS)}")
-    preset = PRESETS[name] if isinstance(preset, str) else preset
-    exams = preset.exams if exams is None else exams
-    if exams < 1 or seed < 0 or (workers is not None and workers < 1):
-        raise InputError("exams and workers are at least 1 and a seed at least 0; give another number")
+    name, chosen = cohort.choose(PRESETS, preset, exams, seed, workers)
+    exams = chosen.exams if exams is None else exams
     output = Path(output)
-    preset = replace(preset, exams=exams)
+    preset = replace(chosen, exams=exams)
     cohort.claim(output, {"generator": VERSION, "preset": name, "seed": seed, **asdict(preset)})
     specs = draw_cohort(exams, seed)
     cohort.make_all(output, [s.exam_id for s in specs], partial(_files, specs, preset), workers, progress)

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import nibabel as nib
 import numpy as np
@@ -21,6 +21,21 @@ from tqdm import tqdm
 from pipeline.errors import InputError
 
 MARKER = "phantom.json"
+Preset = TypeVar("Preset")
+
+
+def choose(presets: Mapping[str, Preset], preset: Preset | str, exams: int | None, seed: int,
+           workers: int | None) -> tuple[str, Preset]:
+    """A preset's name (`custom` for one that is given itself) and the preset; numbers are checked.
+
+    Raises:
+        InputError: no such preset, or a number out of range.
+    """
+    if isinstance(preset, str) and preset not in presets:
+        raise InputError(f"no preset {preset!r}; choose one of {', '.join(presets)}")
+    if (exams is not None and exams < 1) or seed < 0 or (workers is not None and workers < 1):
+        raise InputError("exams and workers are at least 1 and a seed at least 0; give another number")
+    return (preset, presets[preset]) if isinstance(preset, str) else ("custom", preset)
 
 
 def counts(shares: Mapping[str, float], total: int) -> dict[str, int]:
@@ -120,6 +135,24 @@ def nifti_bytes(array: np.ndarray, affine: np.ndarray) -> bytes:
     image.set_sform(affine, code=1)
     image.header.set_xyzt_units("mm", "sec")
     return igzip.compress(image.to_bytes(), compresslevel=1, mtime=0)
+
+
+def nrrd_bytes(array: np.ndarray, affine: np.ndarray) -> bytes:
+    """A `.nrrd` file's content, gzip encoded, with directions and origin in LPS mm; equal images are equal files.
+
+    Args:
+        array: (i, j, k), uint8.
+        affine: voxel index to RAS mm, 4 × 4.
+    """
+    def vector(values: np.ndarray) -> str:
+        return "(" + ",".join(f"{value + 0.0:.6f}" for value in values) + ")"
+
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    lines = ["NRRD0004", f"type: {array.dtype.name}", "dimension: 3", "space: left-posterior-superior",
+             f"sizes: {' '.join(map(str, array.shape))}",
+             f"space directions: {' '.join(vector(column) for column in lps[:3, :3].T)}",
+             "kinds: domain domain domain", "encoding: gzip", f"space origin: {vector(lps[:3, 3])}", "", ""]
+    return "\n".join(lines).encode() + igzip.compress(array.tobytes(order="F"), compresslevel=1, mtime=0)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -8,6 +8,7 @@ import importlib
 # modality -> (module with `write_cohort` and `PRESETS`, what it shows)
 MODALITIES = {
     "breast_mri": ("pipeline.phantoms.breast_mri", "bilateral axial DCE-MRI and T2"),
+    "breast_ultrasound": ("pipeline.phantoms.breast_ultrasound", "automated ultrasound volumes, NRRD"),
 }
 
 
