@@ -10,7 +10,7 @@ BUNDLE := bundles/breast_mri_curriculum
 export CONSTRAINTS ?= constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-breast_mri_curriculum demo-breast_mri_transfer test test-fast lint bench clean
+.PHONY: help venv demo demo-breast_mri_curriculum demo-breast_mri_transfer demo-breast_ultrasound_center_point test test-fast lint bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 30
@@ -36,6 +36,12 @@ demo-breast_mri_transfer: venv  ## three contrast subsets of the transfer paper 
 	$(BIN)/python -m data_lists csv $(DEMO)/transfer/cohort/exams.csv --lesions $(DEMO)/transfer/cohort/lesions.csv -o $(DEMO)/transfer/cohort.json
 	$(BIN)/python -m pipeline study bundles/breast_mri_transfer --datalist $(DEMO)/transfer/cohort.json --out $(DEMO)/transfer/run --preset demo --folds $(FOLDS) --subsets pre+post4+sub,pre+post1+t2,post3+post4+t2
 	$(BIN)/python -m pipeline report $(DEMO)/transfer/run
+
+demo-breast_ultrasound_center_point: venv  ## the ultrasound paper on synthetic volumes: two folds and the held-out test, to a report
+	$(BIN)/python -m pipeline phantom breast_ultrasound --output $(DEMO)/ultrasound/cohort --preset demo --exams 160 --seed $(SEED)
+	$(BIN)/python -m data_lists csv $(DEMO)/ultrasound/cohort/exams.csv --lesions $(DEMO)/ultrasound/cohort/lesions.csv --modality US --held-out 0.3 -o $(DEMO)/ultrasound/cohort.json
+	$(BIN)/python -m pipeline study bundles/breast_ultrasound_center_point --datalist $(DEMO)/ultrasound/cohort.json --out $(DEMO)/ultrasound/run --preset demo --folds 0,1,5
+	$(BIN)/python -m pipeline report $(DEMO)/ultrasound/run
 
 test: venv  ## all tests
 	$(BIN)/python -m pytest -q

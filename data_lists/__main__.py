@@ -18,6 +18,7 @@ from pipeline.datalist import (
     InputError,
     assign_folds,
     assign_validation,
+    hold_out,
     run_main,
     save,
 )
@@ -25,6 +26,8 @@ from pipeline.datalist import (
 # converter -> (module, what it reads). A module is imported only when its converter is called.
 CONVERTERS = {
     "csv": ("data_lists.from_csv", "your own exams, from a spreadsheet saved as CSV"),
+    "csaw-cc": ("data_lists.csaw_cc", "CSAW-CC, screening mammograms of Karolinska"),
+    "tdsc-abus": ("data_lists.tdsc_abus", "the TDSC-ABUS 2023 challenge: automated breast ultrasound"),
 }
 
 
@@ -53,6 +56,8 @@ def _add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="name of the dataset (default: the output's name)",
                         default=argparse.SUPPRESS)
     parser.add_argument("--folds", type=int, default=5, help="number of folds, where the data bring none")
+    parser.add_argument("--held-out", type=float, metavar="SHARE", default=argparse.SUPPRESS,
+                        help="share of the patients to set aside for a last test of a network trained on all others")
     parser.add_argument("--seed", type=int, default=0, help="seed of the folds")
 
 
@@ -66,7 +71,12 @@ def write(args: argparse.Namespace) -> int:
     if not datalist.exams:
         raise InputError("no exam was found; check what the converter was given")
     given = {exam.fold for exam in datalist.exams}
-    if given == {None}:
+    share = getattr(args, "held_out", None)
+    if share is not None and (given != {None} or datalist.folds):
+        raise InputError("--held-out: the data bring folds of their own; leave one of the two out")
+    if share is not None:
+        datalist.folds = hold_out(datalist.exams, share, args.folds, args.seed)
+    elif given == {None}:
         datalist.folds = assign_folds(datalist.exams, args.folds, args.seed)
     elif not datalist.folds:
         datalist.folds = assign_validation(datalist.exams, len(given), args.seed)

@@ -25,6 +25,9 @@
 * `readers` score a breast (keys `L`, `R`) or an exam (key `exam`).
 * `fold` is the fold in which the exam is tested; `validation_folds` are the folds in which it validates.
   In every other fold the exam is trained on.
+* With a held-out test set, `folds.count` is one more than the folds of the cross-validation: the last fold trains on
+  all of them and tests the exams with `held_out`, which play no part in any other fold.
+* `spacing_mm` is the distance between voxels along the file's axes, where its header has lost it.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ import os
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,17 +75,30 @@ class Exam:
     groups: dict[str, str] = field(default_factory=dict)
     fold: int | None = None
     validation_folds: list[int] = field(default_factory=list)
+    held_out: bool = False
+    spacing_mm: list[float] | None = None  # along the file's axes, where its header has lost it
 
     def split(self, fold: int) -> str:
-        """The part that this exam plays in a fold: `train`, `validation` or `test`."""
+        """The part that this exam plays in a fold: `train`, `validation`, `test`, or `held_out`, which is none."""
         if self.fold == fold:
             return "test"
+        if self.held_out:
+            return "held_out"
         return "validation" if fold in self.validation_folds else "train"
+
+    def healthy(self) -> bool:
+        """Whether every breast is known to have no lesion."""
+        return bool(self.breasts) and all(map(is_healthy, self.breasts.values()))
 
     def worst_label(self) -> int:
         """2 where a breast is malignant, 1 where one is benign, else 0: what folds are stratified by."""
         labels = self.breasts.values()
         return 2 if any(b.get("malignant") for b in labels) else int(any(b.get("benign") for b in labels))
+
+
+def is_healthy(breast: Mapping[str, int | None]) -> bool:
+    """Whether a breast's labels say that it has no lesion."""
+    return breast.get("malignant") == 0 and breast.get("benign") == 0
 
 
 @dataclass
@@ -98,6 +114,17 @@ class Datalist:
     def path(self, exam: Exam, image: str) -> Path:
         """Where one image of an exam lies on disk."""
         return self.root / exam.images[image]
+
+
+def image_shape(path: Path | str) -> tuple[int, ...]:
+    """Voxels along an image's axes, from its header alone.
+
+    Raises:
+        InputError: the header cannot be read.
+    """
+    from transforms.load import read_header
+
+    return tuple(read_header(path).shape)
 
 
 def write_json(path: Path | str, content: Any) -> None:
@@ -201,6 +228,11 @@ def _check_types(exam: Exam) -> None:
         need(len(numbers) == 3 and all(numbers), "a lesion's `center_mm` is not three numbers")
     folds = [*exam.validation_folds, *([] if exam.fold is None else [exam.fold])]
     need(all(type(fold) is int for fold in folds), "a fold is not a whole number")
+    need(type(exam.held_out) is bool, "`held_out` is neither true nor false")
+    spacing = exam.spacing_mm
+    need(spacing is None or (isinstance(spacing, list) and len(spacing) == 3 and
+                             all(isinstance(s, (int, float)) and s > 0 for s in spacing)),
+         "`spacing_mm` is not three lengths")
 
 
 def assign_folds(exams: Iterable[Exam], count: int = 5, seed: int = 0) -> dict[str, int]:
@@ -227,6 +259,47 @@ def assign_folds(exams: Iterable[Exam], count: int = 5, seed: int = 0) -> dict[s
     return assign_validation(exams, count, seed)
 
 
+def hold_out(exams: Iterable[Exam], share: float, count: int = 5, seed: int = 0) -> dict[str, int]:
+    """Set patients aside for one last test, and give all others folds, in place (centre-point paper, table 1).
+
+    Args:
+        exams: the exams.
+        share: of the patients, set aside; worst labels are spread evenly.
+        count: folds of the cross-validation among the others; fold number `count` is the last test.
+        seed: seed of the shuffling.
+
+    Returns:
+        `{"count": count + 1, "seed": seed, "held_out": count}`, for the list's `folds`.
+
+    Raises:
+        InputError: a share that leaves no patient on one side, or as `assign_folds`.
+    """
+    exams = list(exams)
+    if not 0 < share <= 0.5:
+        raise InputError(f"--held-out {share}: give a share of the patients above 0 and up to 0.5")
+    from sklearn.model_selection import train_test_split
+
+    worst = _worst_labels(exams)
+    rarest = min(Counter(worst.values()).values(), default=0)
+    try:
+        _, aside = train_test_split(list(worst), test_size=share, random_state=seed,
+                                    stratify=list(worst.values()) if rarest > 1 else None)
+    except ValueError:
+        raise InputError(f"{len(worst)} patients are too few for --held-out {share}; add exams or leave it "
+                         "out") from None
+    return set_aside(exams, set(aside), count, seed)
+
+
+def set_aside(exams: Iterable[Exam], patients: Collection[str], count: int = 5, seed: int = 0) -> dict[str, int]:
+    """Hold out the exams of given patients, as `hold_out`, for datasets that name their test set."""
+    exams = list(exams)
+    for exam in exams:
+        if exam.patient_id in patients:
+            exam.fold, exam.held_out, exam.validation_folds = count, True, []
+    folds = assign_folds([exam for exam in exams if not exam.held_out], count, seed)
+    return {**folds, "count": count + 1, "held_out": count}
+
+
 def assign_validation(exams: Iterable[Exam], count: int, seed: int = 0) -> dict[str, int]:
     """Choose the exams that validate in each fold, in place, where the folds of the test parts are given.
 
@@ -250,15 +323,21 @@ def assign_validation(exams: Iterable[Exam], count: int, seed: int = 0) -> dict[
     return {"count": count, "seed": seed}
 
 
+def _worst_labels(exams: Iterable[Exam]) -> dict[str, int]:
+    """Each patient's worst label over all of their exams."""
+    worst: dict[str, int] = {}
+    for exam in exams:
+        worst[exam.patient_id] = max(worst.get(exam.patient_id, 0), exam.worst_label())
+    return worst
+
+
 def _parts(exams: list[Exam], count: int, seed: int) -> Iterator[list[Exam]]:
     """`count` parts of the exams, grouped by patient and stratified by each patient's worst label."""
     from sklearn.model_selection import StratifiedGroupKFold  # slow to import, needed only here
 
     if count < 2:
         raise InputError(f"{count} folds cannot be made; --folds takes 2 or more")
-    worst: dict[str, int] = {}  # a patient's worst label over all of their exams
-    for exam in exams:
-        worst[exam.patient_id] = max(worst.get(exam.patient_id, 0), exam.worst_label())
+    worst = _worst_labels(exams)
     if len(worst) < count:
         raise InputError(f"{len(worst)} patients are too few for {count} folds; add exams or lower --folds")
     patients = [exam.patient_id for exam in exams]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -24,7 +24,8 @@ PRECISIONS = ("fp32", "bf16", "auto")
 
 
 def place(network: nn.Module, device: torch.device | str, precision: str = "fp32",
-          batches: Iterable[dict[str, Any]] | None = None, lr: float = 1e-4) -> nn.Module:
+          batches: Iterable[dict[str, Any]] | None = None, lr: float = 1e-4,
+          loss: Callable[..., torch.Tensor] = F.cross_entropy) -> nn.Module:
     """Move a network to its device, for `bf16` run its forward pass under autocast, and share it between processes.
 
     Parameters, their names and the optimiser stay float32; the output is float32.
@@ -34,7 +35,7 @@ def place(network: nn.Module, device: torch.device | str, precision: str = "fp32
         device: where it runs.
         precision: `fp32`, `bf16`, or `auto`: bfloat16 where the proof succeeds.
         batches: training batches for the proof on a CPU.
-        lr: the run's learning rate, for the same proof.
+        lr, loss: the run's learning rate and loss, for the same proof.
 
     Raises:
         InputError: bfloat16 disagrees with float32 on this processor at these shapes.
@@ -44,7 +45,7 @@ def place(network: nn.Module, device: torch.device | str, precision: str = "fp32
     device = torch.device(device)
     network = network.to(device)
     if precision != "fp32":
-        doubt = _prove(network, batches, lr) if device.type == "cpu" and batches is not None else None
+        doubt = _prove(network, batches, lr, loss) if device.type == "cpu" and batches is not None else None
         if doubt and precision == "bf16":
             raise InputError(f"{doubt}; use --precision fp32")
         if doubt:
@@ -66,7 +67,8 @@ def _autocast(network: nn.Module, kind: str) -> nn.Module:
     return network
 
 
-def _prove(network: nn.Module, batches: Iterable[dict[str, Any]], lr: float, steps: int = 4) -> str | None:
+def _prove(network: nn.Module, batches: Iterable[dict[str, Any]], lr: float, loss: Callable[..., torch.Tensor],
+           steps: int = 4) -> str | None:
     """Train copies of the network in both precisions on the same batches; returns what differs, None if nothing."""
     data = [(b["image"], torch.as_tensor(b["label"])) for b in itertools.islice(batches, steps)]
     curves = []
@@ -78,9 +80,9 @@ def _prove(network: nn.Module, batches: Iterable[dict[str, Any]], lr: float, ste
         curve = []
         for image, label in data:
             optimizer.zero_grad()
-            loss = F.cross_entropy(model(image), label)
-            loss.backward()
-            curve.append((loss.item(), gradient_norm(model)))
+            value = loss(model(image), label)
+            value.backward()
+            curve.append((value.item(), gradient_norm(model)))
             optimizer.step()
         curves.append(torch.tensor(curve, dtype=torch.float64))
     exact, fast = curves

@@ -72,7 +72,9 @@ def run(datalist: Path | str, output: Path | str, preprocessing: Callable[[Mappi
     failures = sorted(filter(None, tqdm(jobs, total=len(todo), desc="prepare", unit="exam", disable=not todo)))
     failed = {exam_id for exam_id, _ in failures}
     path = output / prepared.LIST
-    write_json(path, _collect(source, [e for e in source.exams if e.exam_id not in failed], records, parameters, unit))
+    whole = [exam for exam in source.exams if exam.exam_id not in failed]
+    write_json(path, {**_collect(source, whole, records, parameters, unit),
+                      "datalist": os.path.relpath(datalist, output)})
     if failures:
         exam_id, reason = failures[0]
         raise InputError(f"{len(failures)} of {len(source.exams)} exams could not be prepared and are left out, the "
@@ -156,8 +158,8 @@ def _collect(source: Datalist, exams: Sequence[Exam], records: Path, parameters:
     cases = []
     for exam in exams:
         record = json.loads((records / f"{exam.exam_id}.json").read_text())
-        about = {"exam_id": exam.exam_id, "patient_id": exam.patient_id, "fold": exam.fold,
-                 "validation_folds": exam.validation_folds, "groups": exam.groups}
+        about = {"exam_id": exam.exam_id, "patient_id": exam.patient_id, "groups": exam.groups,
+                 "splits": [exam.split(fold) for fold in range(source.folds.get("count", 0))]}
         cases += [{**about, **case} for case in unit.cases(exam, record)]
     unit.tell(cases, [json.loads((records / f"{exam.exam_id}.json").read_text()) for exam in exams])
     return {

@@ -13,10 +13,11 @@ import torch.distributed as dist
 from monai.data import Dataset
 from torch.utils.data import DistributedSampler, default_collate
 
+from pipeline import datalist
 from pipeline.datalist import SPLITS
 from pipeline.errors import InputError
 
-SCHEMA = "breast-bundles/prepared/1"
+SCHEMA = "breast-bundles/prepared/2"
 LIST = "prepared.json"
 
 
@@ -102,28 +103,84 @@ def slices(folder: Path | str, fold: int, channels: Sequence[str], *splits: str)
     return found
 
 
+def crops(folder: Path | str, fold: int, *splits: str, views: Sequence[str] = ("",)) -> list[dict[str, Any]]:
+    """One case a stored crop, for `LoadCropd` (centre-point ultrasound).
+
+    Args:
+        folder, fold: as `breasts`.
+        splits: as `breasts`, or `watched`: the validation crops, and the test crops in a fold that validates none.
+        views: each crop is there once for each of them, under `view`.
+
+    Returns:
+        dictionaries with `image` (path), `label` (1 = holds a lesion), `exam_id`, `patient_id`, `side`, `image_id`,
+        `split`, `groups`, `readers`, and `view` where one is given.
+
+    Raises:
+        InputError: no such fold, or no case in it.
+    """
+    if splits == ("watched",):
+        found = any(case["splits"][fold] == "validation" for case in load(folder).get("crops", ()))
+        splits = ("validation",) if found else ("test",)
+    return [{**case, "label": case["lesion"], **({"view": view} if view else {})}
+            for view in views for case in _cases(folder, fold, splits, "crops", "lesion")]
+
+
+def volumes(folder: Path | str, fold: int, *splits: str) -> list[dict[str, Any]]:
+    """One case a whole volume, read where the datalist has it, for `LoadVolumed`.
+
+    Returns:
+        dictionaries with `image` (path), `exam_id`, `patient_id`, `side`, `split`, `healthy` (the datalist says so),
+        `centers` (RAS mm), `malignant` of each, `mask` (path or None) with the lesions' numbers, `spacing_mm`.
+
+    Raises:
+        InputError: the datalist has gone.
+    """
+    content = load(folder)
+    source = datalist.load(Path(folder) / content["datalist"])
+    _check_fold(content, fold)
+    found = []
+    for exam in source.exams:
+        if exam.split(fold) in splits:
+            mask = source.path(exam, datalist.MASK) if datalist.MASK in exam.images else None
+            found.append({
+                "image": str(source.path(exam, "image")), "exam_id": exam.exam_id, "patient_id": exam.patient_id,
+                "side": "".join(exam.breasts), "split": exam.split(fold), "healthy": exam.healthy(),
+                "centers": [list(m.center_mm) for m in exam.lesions], "malignant": [m.malignant for m in exam.lesions],
+                "lesion_ids": [m.lesion_id for m in exam.lesions], "mask": None if mask is None else str(mask),
+                "spacing_mm": exam.spacing_mm})
+    return found
+
+
+def in_order(cases: Sequence[Any], seed: int = 0) -> list[tuple[int, int]]:
+    """A sampler that draws every case once, each with a seed of its own: random transforms do the same each time."""
+    return [(i, seed + i) for i in range(len(cases))]
+
+
 def stored_channels(folder: Path | str) -> list[str]:
     """Contrasts of the arrays, in their order."""
     return list(load(folder)["parameters"]["channels"])
 
 
-def _cases(folder: Path | str, fold: int, splits: Sequence[str], unit: str = "breasts") -> list[dict[str, Any]]:
+def _check_fold(content: dict[str, Any], fold: int) -> None:
+    count = content["folds"].get("count", 0)
+    if not 0 <= fold < count:
+        raise InputError(f"fold {fold} does not exist; this dataset has folds 0 to {count - 1}")
+
+
+def _cases(folder: Path | str, fold: int, splits: Sequence[str], unit: str = "breasts",
+           label: str = "malignant") -> list[dict[str, Any]]:
     content = load(folder)
     if unit not in content:
         raise InputError(f"{Path(folder).name}: was not prepared for this bundle (it holds no {unit}); run the "
                          "bundle's own prepare.yaml into another folder")
-    count = content["folds"].get("count", 0)
-    if not 0 <= fold < count:
-        raise InputError(f"fold {fold} does not exist; this dataset has folds 0 to {count - 1}")
+    _check_fold(content, fold)
     if not splits or not set(splits) <= set(SPLITS):
         raise InputError(f"splits {splits} must be some of {', '.join(SPLITS)}")
     cases = []
     for breast in content[unit]:
-        split = "test" if breast["fold"] == fold else (
-            "validation" if fold in breast["validation_folds"] else "train")
-        if split in splits:
+        if (split := breast["splits"][fold]) in splits:
             cases.append({**breast, "image": str(Path(folder) / breast["image"]), "split": split})
-    labels = {case["malignant"] for case in cases} - {None}
+    labels = {case[label] for case in cases} - {None}
     if not labels:
         raise InputError(f"fold {fold} has no labelled {unit[:-1]} in {' or '.join(splits)}; check the datalist's "
                          "labels")
@@ -195,12 +252,13 @@ def collate(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Batch cases: images stacked without leaving the stored memory order, other values as torch does.
 
     Returns:
-        `image` `(B, C, X, Y, Z)` as a view of memory `(B, C, Z, Y, X)`, or `(B, C, Y, X)`; `label` `(B,)` int64, and
-        the rest as lists.
+        `image` with the axis of the batch in front, e.g. `(B, C, X, Y, Z)` as a view of memory `(B, C, Z, Y, X)`;
+        `label` `(B,)` int64, and the rest as lists.
     """
-    flat = cases[0]["image"].ndim == 3
-    images = torch.stack([case["image"] if flat else case["image"].permute(0, 3, 2, 1) for case in cases])
-    images = images if flat else images.permute(0, 1, 4, 3, 2)
+    first = cases[0]["image"]
+    stored = sorted(range(first.ndim), key=lambda axis: -first.stride(axis))  # the axes as memory has them
+    images = torch.stack([case["image"].permute(stored) for case in cases])
+    images = images.permute(0, *(1 + stored.index(axis) for axis in range(first.ndim)))
     labels = default_collate([case["label"] for case in cases])
     rest = {key: [case[key] for case in cases] for key in cases[0] if key not in ("image", "label")}
     return {"image": images, "label": labels, **rest}

@@ -320,6 +320,8 @@ def _write_study(study: Study, source: datalist.Datalist) -> None:
     from pipeline.guard import environment  # imports torch
 
     labelled = [b["malignant"] for e in source.exams for b in e.breasts.values() if b.get("malignant") is not None]
+    final = source.folds.get("held_out")  # the fold that trains on all that the others cross-validate
+    crossed = [fold for fold in study.folds if fold != final]
     chains = {(v, f): study.chain(v, f) for v in study.variants for f in study.folds}
     seconds = {}
     for (variant, fold), chain in chains.items():
@@ -334,7 +336,7 @@ def _write_study(study: Study, source: datalist.Datalist) -> None:
         variants[name] = {**entry, "steps": dict(_steps(study.out / name / f"fold{study.folds[0]}", stages))}
     write_json(study.out / "study.json", {
         "schema": SCHEMA,
-        **{k: study.plan[k] for k in ("title", "unit", "paper_rows", "comparisons") if k in study.plan},
+        **{k: study.plan[k] for k in ("title", "unit", "positive", "paper_rows", "comparisons") if k in study.plan},
         "bundle": study.bundle.name,
         "preset": study.preset,
         "dataset": {
@@ -346,8 +348,9 @@ def _write_study(study: Study, source: datalist.Datalist) -> None:
             "malignant": sum(labelled),
             "synthetic": (source.root / "phantom.json").is_file(),
         },
-        "folds": study.folds,
-        "fold_count": source.folds.get("count"),
+        "folds": crossed or study.folds,
+        "fold_count": source.folds.get("count", 0) - (final is not None),
+        "final_fold": final if crossed and final in study.folds else None,
         "variants": variants,
         "environment": environment(),
         "seconds": seconds,

@@ -16,7 +16,7 @@ import pytest
 
 from data_lists.__main__ import main as convert
 from pipeline.datalist import Datalist, Exam, Lesion, assign_folds, load, save
-from pipeline.phantoms import breast_mri
+from pipeline.phantoms import breast_mri, breast_ultrasound
 
 SHAPE = (64, 64, 8)
 # Like a scanner's axial series, the first axis runs to the patient's left, so that x does not grow with the
@@ -40,10 +40,11 @@ class Cohort:
         """Replace the datalist."""
         save(datalist, self.list)
 
-    def path(self, number: int = 0, contrast: str = "pre") -> Path:
-        """The file of one contrast of the exam of that number."""
+    def path(self, number: int = 0, contrast: str = "") -> Path:
+        """The file of one contrast (by default the first image) of the exam of that number."""
         datalist = self.load()
-        return datalist.path(datalist.exams[number], contrast)
+        exam = datalist.exams[number]
+        return datalist.path(exam, contrast or next(iter(exam.images)))
 
     def rewrite(self, number: int, contrast: str, change: Callable[[np.ndarray, np.ndarray], Any]) -> None:
         """Replace an image; `change(array, affine)` alters them in place, or returns another array."""
@@ -157,10 +158,10 @@ def write_prepared(folder: Path, exams: int = 12, channels: int = 6, shape: tupl
                 "exam_id": f"E{i:04d}", "patient_id": f"SECRET{i:04d}", "side": side, "image": name,
                 "affine": np.diag([2.0, 2.0, 4.0, 1.0]).tolist(), "malignant": int(bad),
                 "lesions": [[*map(float, center), int(bad)]] if bad or benign else [], "lesions_outside_crop": 0,
-                "fold": i % folds, "validation_folds": [(i + 1) % folds], "groups": {"density": "abcd"[i % 4]},
+                "splits": splits_of(i, folds), "groups": {"density": "abcd"[i % 4]},
                 "readers": {"reader1": 4 if bad else 2},
             })
-    content = {"schema": "breast-bundles/prepared/1", "name": "tiny", "modality": "MR",
+    content = {"schema": "breast-bundles/prepared/2", "name": "tiny", "modality": "MR",
                "parameters": {"version": 1, "channels": list(CHANNELS[:channels])},
                "folds": {"count": folds, "seed": 0}, "breasts": breasts}
     (folder / "prepared.json").write_text(json.dumps(content))
@@ -179,6 +180,11 @@ def tiny_prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_prepared(tmp_path_factory.mktemp("prepared"))
 
 
+def splits_of(number: int, folds: int) -> list[str]:
+    """The part that exam `number` plays in each fold: tested in one, validating in the next."""
+    return [{number % folds: "test", (number + 1) % folds: "validation"}.get(fold, "train") for fold in range(folds)]
+
+
 CONTRASTS7 = ("pre", "post1", "post2", "post3", "post4", "sub", "t2")
 
 
@@ -194,8 +200,8 @@ def write_prepared_lesions(folder: Path, lesions: int = 18, size: int = 16, fold
         np.save(folder / name, patches.astype(np.float16))
         cases.append({"exam_id": f"E{i:04d}", "patient_id": f"SECRET{i:04d}", "side": "LR"[i % 2], "lesion_id": "1",
                       "image": name, "slices": 1 + i % 3, "malignant": i % 2, "missing": [], "readers": {},
-                      "fold": i // 2 % folds, "validation_folds": [(i // 2 + 1) % folds], "groups": {}})
-    content = {"schema": "breast-bundles/prepared/1", "name": "tiny", "modality": "MR",
+                      "splits": splits_of(i // 2, folds), "groups": {}})
+    content = {"schema": "breast-bundles/prepared/2", "name": "tiny", "modality": "MR",
                "parameters": {"version": 1, "channels": list(CONTRASTS7)},
                "folds": {"count": folds, "seed": 0}, "lesions": cases}
     (folder / "prepared.json").write_text(json.dumps(content))
@@ -206,6 +212,32 @@ def write_prepared_lesions(folder: Path, lesions: int = 18, size: int = 16, fold
 def tiny_lesions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Prepared patches of 18 lesions in three folds. Shared: read it only."""
     return write_prepared_lesions(tmp_path_factory.mktemp("lesions"))
+
+
+# Synthetic ultrasound volumes, coarse enough for a fraction of a second each; crops of 16 × 40 × 40 voxels fit.
+ULTRASOUND = breast_ultrasound.Preset((64, 64, 32), (1.8, 0.7, 3.4), breast_ultrasound.Beam(0.6, (1.3, 2.4), 2.2))
+
+
+@pytest.fixture(scope="session")
+def ultrasound_cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    """Sixteen synthetic volumes, two folds and a held-out test. Shared: read it only."""
+    folder = breast_ultrasound.write_cohort(tmp_path_factory.mktemp("ultrasound") / "cohort", ULTRASOUND, exams=16,
+                                            seed=3, workers=1, progress=False)
+    assert convert(["csv", str(folder / "exams.csv"), "--lesions", str(folder / "lesions.csv"), "--modality", "US",
+                    "--folds", "2", "--held-out", "0.3", "-o", str(folder / "list.json")]) == 0
+    return Cohort(folder, folder / "list.json")
+
+
+@pytest.fixture(scope="session")
+def tiny_crops(ultrasound_cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The crops of `ultrasound_cohort`, prepared. Shared: read it only."""
+    from pipeline import prepare, units
+    from transforms import LoadCenterCrops
+
+    folder = tmp_path_factory.mktemp("crops")
+    prepare.run(ultrasound_cohort.list, folder, LoadCenterCrops((16, 40, 40), healthy=2), {"channels": ["image"]}, 1,
+                units.CENTER_CROPS)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -9,16 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transforms.augment import RandRotateFlip, RandRotateFlipd
+    from transforms.center_crops import LoadCenterCrops
     from transforms.errors import InputError
     from transforms.exam_maps import MalignancyResultd
     from transforms.imagenet import ImageNetInput, ImageNetInputd
     from transforms.kinetics import KineticChannels, KineticChannelsd
     from transforms.lesion_slices import LoadLesionSlices, LoadLesionSlicesd
     from transforms.load_breasts import LoadBreasts, LoadBreastsd
+    from transforms.mammogram import ReadMammogramd, read_mammogram
+    from transforms.mammogram_geometry import BreastWindowd
+    from transforms.mammogram_scale import ScaleToWidth, ScaleToWidthd
     from transforms.n4 import N4BiasFieldCorrection, N4BiasFieldCorrectiond
-    from transforms.read_prepared import LoadLesionPatchd, LoadPreparedd, LoadSliced
+    from transforms.read_prepared import LoadCropd, LoadLesionPatchd, LoadPreparedd, LoadSliced
+    from transforms.volume import LoadVolumed
 
 _HOME = {
+    "BreastWindowd": "mammogram_geometry",
     "ImageNetInput": "imagenet",
     "ImageNetInputd": "imagenet",
     "InputError": "errors",
@@ -26,23 +32,31 @@ _HOME = {
     "KineticChannelsd": "kinetics",
     "LoadBreasts": "load_breasts",
     "LoadBreastsd": "load_breasts",
+    "LoadCenterCrops": "center_crops",
+    "LoadCropd": "read_prepared",
     "LoadLesionPatchd": "read_prepared",
     "LoadLesionSlices": "lesion_slices",
     "LoadLesionSlicesd": "lesion_slices",
     "LoadPreparedd": "read_prepared",
     "LoadSliced": "read_prepared",
+    "LoadVolumed": "volume",
     "MalignancyResultd": "exam_maps",
     "N4BiasFieldCorrection": "n4",
     "N4BiasFieldCorrectiond": "n4",
     "RandRotateFlip": "augment",
     "RandRotateFlipd": "augment",
+    "ReadMammogramd": "mammogram",
+    "ScaleToWidth": "mammogram_scale",
+    "ScaleToWidthd": "mammogram_scale",
+    "read_mammogram": "mammogram",
 }
 
 __all__ = [
-    "ImageNetInput", "ImageNetInputd", "InputError", "KineticChannels", "KineticChannelsd", "LoadBreasts",
-    "LoadBreastsd", "LoadLesionPatchd", "LoadLesionSlices", "LoadLesionSlicesd", "LoadPreparedd",
-    "LoadSliced", "MalignancyResultd", "N4BiasFieldCorrection", "N4BiasFieldCorrectiond", "RandRotateFlip",
-    "RandRotateFlipd",
+    "BreastWindowd", "ImageNetInput", "ImageNetInputd", "InputError", "KineticChannels", "KineticChannelsd",
+    "LoadBreasts", "LoadBreastsd", "LoadCenterCrops", "LoadCropd", "LoadLesionPatchd", "LoadLesionSlices",
+    "LoadLesionSlicesd", "LoadPreparedd", "LoadSliced", "LoadVolumed", "MalignancyResultd", "N4BiasFieldCorrection",
+    "N4BiasFieldCorrectiond", "RandRotateFlip", "RandRotateFlipd", "ReadMammogramd", "ScaleToWidth", "ScaleToWidthd",
+    "read_mammogram",
 ]
 
 

@@ -85,15 +85,14 @@ def read_image(path: Path | str) -> Image:
 
 
 def read_header(path: Path | str) -> Header:
-    """Read an image's shape and affine without its voxels (NIfTI), else by reading it.
+    """Read an image's shape and affine, not its voxels.
 
     Raises:
         InputError: as `read_image`.
     """
     path = Path(path)
     if not path.name.lower().endswith(_NIFTI):
-        image = read_image(path)
-        return Header(image.array.shape, image.affine)
+        return _read_itk_header(path)
     raw = _read_bytes(path, _HEADER_BYTES)
     if raw[:2] == b"\x1f\x8b":
         try:
@@ -158,9 +157,7 @@ def _read_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         image = itk.imread(str(path))
     except Exception as error:  # ITK raises RuntimeError, TypeError and its own, by format
-        reason = str(error).strip().splitlines()[-1][:120] if str(error).strip() else type(error).__name__
-        raise InputError(f"{path.name}: cannot be read ({reason.replace(str(path), path.name)})",
-                         code="unreadable") from None
+        raise _unreadable(path, error) from None
     array = np.array(itk.array_view_from_image(image)).T
     dimension = image.GetImageDimension()
     affine = np.eye(4)
@@ -168,3 +165,29 @@ def _read_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
     affine[:dimension, :dimension] = direction * np.asarray(image.GetSpacing())
     affine[:dimension, 3] = np.asarray(image.GetOrigin())
     return array, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # ITK's LPS to RAS
+
+
+def _read_itk_header(path: Path) -> Header:
+    import itk
+
+    _read_bytes(path, 1)  # missing or empty
+    try:
+        reader = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
+        if reader is None:
+            raise ValueError("not an image, or of an unknown kind")
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+    except Exception as error:  # as in _read_itk
+        raise _unreadable(path, error) from None
+    axes = range(reader.GetNumberOfDimensions())
+    affine = np.eye(4)
+    for axis in [a for a in axes if a < 3]:
+        direction = list(reader.GetDirection(axis))[:3]
+        affine[: len(direction), axis] = np.asarray(direction) * reader.GetSpacing(axis)
+        affine[axis, 3] = reader.GetOrigin(axis)
+    return Header(tuple(reader.GetDimensions(axis) for axis in axes), np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine)
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    reason = str(error).strip().splitlines()[-1][:120] if str(error).strip() else type(error).__name__
+    return InputError(f"{path.name}: cannot be read ({reason.replace(str(path), path.name)})", code="unreadable")

@@ -32,6 +32,7 @@ from pipeline.metrics import (
     youden_threshold,
     z_test,
 )
+from pipeline.report.points import points
 from pipeline.report.predictions import BEST, Run, load_localisation
 from pipeline.report.strata import readers, subgroups
 from pipeline.report.summary import fold_summary, plain
@@ -89,6 +90,8 @@ def analyse(run: Run, count: int = 2000, seed: int = 0) -> dict[str, Any]:
         "comparisons": _comparisons(run, scored),
         "readers": readers(run, count, seed),
         "subgroups": subgroups(run, count, seed),
+        "final": _final(run, count, seed),
+        "points": points(run, count, seed),
         "localisation": {name: found for name in run.variants if (found := _localisation(run, name))},
     })
 
@@ -187,6 +190,22 @@ def _variant(run: Run, name: str, scored: Scored) -> dict[str, Any]:
         "calibration": bins,
         "roc": {"false_positive_rate": grid, "mean": mean, "sd": sd},
     }
+
+
+def _final(run: Run, count: int, seed: int) -> dict[str, dict[str, Any]]:
+    """AUROC and accuracy at 0.5 on exams that were set aside, by the network trained on all others; with intervals."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, table in run.final.items():
+        label, score = table["label"].to_numpy(), table["score"].to_numpy()
+        statistics: list[Any] = [Auroc(label, score), rate_columns(label, score, [0.5])]
+        whole = [statistic(np.ones((1, len(label))))[0] for statistic in statistics]
+        draws = replicates(table["patient_id"].to_numpy(), statistics, count, [seed, 10**6])
+        entry = {"n": len(label), "malignant": int(label.sum()), "patients": table["patient_id"].nunique(),
+                 "auroc": {"value": float(whole[0]), "ci95": interval(draws[0])}}
+        for i, rate in enumerate(RATES):
+            entry[rate] = {"value": float(whole[1][i]), "ci95": interval(draws[1][:, i])}
+        found[name] = entry
+    return found
 
 
 def ranking(run: Run, scored: dict[str, Scored]) -> list[str]:

@@ -128,8 +128,8 @@ def ranking_figure(metrics: dict[str, Any], variants: dict[str, Any]) -> str:
     return svg(figure, "ranking", f"Variants by mean AUROC: {areas}.")
 
 
-def calibration_figure(metrics: dict[str, Any]) -> str:
-    """Reliability of each variant: observed share of malignant breasts against the mean score of a bin."""
+def calibration_figure(metrics: dict[str, Any], positive: str = "malignant") -> str:
+    """Reliability of each variant: observed share of positive cases against the mean score of a bin."""
     entries = list(metrics["variants"].values())[:MOST]
     columns = min(len(entries), 3)
     rows = -(-len(entries) // columns)
@@ -141,10 +141,10 @@ def calibration_figure(metrics: dict[str, Any]) -> str:
         for i, (axes, entry) in enumerate(zip(panels.flat, entries, strict=False)):
             _reliability_panel(axes, entry, colour(i))
         for axes in panels[:, 0]:
-            axes.set_ylabel("Observed share malignant")
+            axes.set_ylabel(f"Observed share {positive}")
         figure.supxlabel("Mean score of the bin", fontsize=8.5, color="#222222")
     errors = ", ".join(f"{e['label']} {_number(e['calibration_error'])}" for e in entries)
-    return svg(figure, "calibration", "Reliability: observed share malignant against the mean score, "
+    return svg(figure, "calibration", f"Reliability: observed share {positive} against the mean score, "
                f"with 95 % Wilson intervals. Expected calibration error: {errors}.")
 
 

@@ -18,8 +18,7 @@ from pipeline.report.predictions import AGAIN, Run
 
 MOST = 12
 MAP = "inferno"  # perceptually uniform: its lightness grows with the heat, in print too
-KINDS = ("malignant, called malignant", "malignant, missed", "not malignant, called malignant",
-         "not malignant, called not malignant")
+KINDS = ("positive, called positive", "positive, missed", "negative, called positive", "negative, called negative")
 
 
 @dataclass
@@ -31,7 +30,7 @@ class Picture:
     image: str  # data URI
     overlay: str  # data URI
     columns: int
-    rows: int
+    rows: float  # in units of a pixel's width
     points: list[tuple[float, float, bool]]  # column, row (centre of a pixel is at + 0.5), malignant
 
     @property
@@ -53,9 +52,11 @@ def gallery(run: Run, metrics: dict[str, Any]) -> tuple[str | None, list[Picture
     """
     for variant in run.variants:
         kinds: dict[str, list[Picture]] = {kind: [] for kind in KINDS}
-        for fold, chosen in zip(run.folds, metrics["variants"][variant]["threshold"], strict=True):
-            for path in sorted((run.folder / variant / f"fold{fold}" / "maps").glob("*.npz")):
-                picture = read_picture(path, 0.5 if chosen is None else chosen)
+        cuts = dict(zip(run.folds, metrics["variants"][variant]["threshold"], strict=True))
+        for fold in run.tested:
+            for path in sorted((run.place(variant, fold) / "maps").glob("*.npz")):
+                chosen = cuts.get(fold)
+                picture = read_picture(path, 0.5 if chosen is None else chosen, run.study.get("positive", "malignant"))
                 kinds[picture.kind].append(picture)
         if any(kinds.values()):
             return variant, _mixed(list(kinds.values()))
@@ -69,13 +70,15 @@ def _mixed(kinds: list[list[Picture]]) -> list[Picture]:
     return sorted(turns, key=lambda picture: KINDS.index(picture.kind))
 
 
-def read_picture(path: Path, threshold: float) -> Picture:
+def read_picture(path: Path, threshold: float, positive: str = "malignant") -> Picture:
     """Read one map and draw it.
 
     Args:
         path: `.npz` with `image` and `heat` (rows, cols) in [0, 1], `points` (n, 2) as column, row,
-            `point_malignant` (n,), `label`, `score`, `exam_id`, `side`, and perhaps `threshold`.
+            `point_malignant` (n,), `label`, `score`, `exam_id`, `side`, and perhaps `threshold` and `aspect` (a pixel's
+            height over its width).
         threshold: what the score is held against where the file has none of its own.
+        positive: what label 1 means.
 
     Raises:
         InputError: the file is damaged, or lacks one of them.
@@ -89,6 +92,7 @@ def read_picture(path: Path, threshold: float) -> Picture:
             raise ValueError(f"image {image.shape} and heat {heat.shape} are not one plane")
         label, score = int(content["label"]), float(content["score"])
         threshold = float(content.get("threshold", threshold))
+        aspect = float(content.get("aspect", 1.0))
         points = [(float(column) + 0.5, float(row) + 0.5, bool(malignant)) for (column, row), malignant in
                   zip(content["points"].reshape(-1, 2), content["point_malignant"].ravel(), strict=True)]
         name = f"{content['exam_id']!s} {content['side']!s}".strip()
@@ -98,8 +102,9 @@ def read_picture(path: Path, threshold: float) -> Picture:
     grey = np.repeat(image[:, :, None], 3, axis=2)  # (rows, cols, 3)
     strength = 0.8 * heat[:, :, None] ** 0.7  # weak heat lets the image through
     mixed = (1 - strength) * grey + strength * colormaps[MAP](heat)[:, :, :3]
-    return Picture(f"{name}: {'malignant' if label else 'not malignant'}, score {score:.2f}", kind,
-                   data_uri(grey), data_uri(mixed), image.shape[1], image.shape[0], points)
+    return Picture(f"{name}: {positive if label else f'not {positive}'}, score {score:.2f}", kind,
+                   data_uri(grey), data_uri(mixed), image.shape[1], image.shape[0] * aspect,
+                   [(x, y * aspect, m) for x, y, m in points])
 
 
 def colour_bar() -> str:

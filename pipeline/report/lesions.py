@@ -19,7 +19,7 @@ PHASES = ("pre", "post1", "post2", "post3", "post4")
 
 def contrast_pictures(run: Run) -> list[dict[str, Any]]:
     """One malignant test lesion in every contrast: `name` and `uri`; empty where no evaluation left one."""
-    path = next(iter(sorted((run.folder / run.variants[0]).glob("fold*/contrasts.npz"))), None)
+    path = next(iter(sorted((run.folder / run.homes[run.variants[0]]).glob("fold*/contrasts.npz"))), None)
     if path is None:
         return []
     with np.load(path) as content:
@@ -40,7 +40,7 @@ def load_curves(run: Run) -> pd.DataFrame | None:
     """
     parts = []
     for fold in run.folds:
-        path = run.folder / run.variants[0] / f"fold{fold}" / "curves.csv"
+        path = run.place(run.variants[0], fold) / "curves.csv"
         if path.is_file():
             try:
                 table = pd.read_csv(path, usecols=["label", *PHASES])

@@ -14,13 +14,15 @@ from pipeline import __version__
 from pipeline.report.figures import calibration_figure, colour, ranking_figure, roc_figure
 from pipeline.report.gallery import colour_bar, gallery
 from pipeline.report.lesions import contrast_pictures, curve_figure, load_curves
+from pipeline.report.points import crop_pictures, history_figure, points_figure, split_counts
 from pipeline.report.predictions import BEST, Run
 from pipeline.report.redact import redact_all, redactor
 
 DASH = "–"  # nothing to show
 MOST_COMMANDS = 40
 PAPER = {"auroc": None, "accuracy": None, "parameters": None}
-OPTIONAL: dict[str, Any] = {"bundle": "", "preset": "", "unit": "breast", "dataset": {}, "fold_count": None,
+OPTIONAL: dict[str, Any] = {"bundle": "", "preset": "", "unit": "breast",
+                            "positive": "malignant", "dataset": {}, "fold_count": None,
                             "paper_rows": [], "environment": {}, "seconds": {}, "commands": []}
 
 
@@ -44,7 +46,10 @@ def render(run: Run, metrics: dict[str, Any]) -> str:
         m=metrics,
         study=study,
         unit=study["unit"],
-        labels={name: entry["label"] for name, entry in metrics["variants"].items()},
+        labels={**{name: entry.get("label", name) for name, entry in run.study["runs"].items()},
+                **{name: entry["label"] for name, entry in metrics["variants"].items()}},
+        positive=study["positive"],
+        last_paper={name: entry.get("paper_test") or {} for name, entry in study["variants"].items()},
         colours={name: colour(i) for i, name in enumerate(metrics["variants"])},
         paper={name: {**PAPER, **(entry.get("paper") or {})} for name, entry in study["variants"].items()},
         comparable=study["preset"] != "demo" and not study["dataset"].get("synthetic"),
@@ -53,7 +58,11 @@ def render(run: Run, metrics: dict[str, Any]) -> str:
         contrasts=contrast_pictures(run),
         curves="" if curves is None else curve_figure(curves),
         roc=roc_figure(metrics),
-        calibration=calibration_figure(metrics),
+        calibration=calibration_figure(metrics, study["positive"]),
+        points=points_figure(metrics["points"]) if metrics["points"] else "",
+        history=history_figure(run),
+        counts=split_counts(run),
+        crops=crop_pictures(run),
         gallery_of=variant,
         pictures=pictures,
         colour_bar=colour_bar() if pictures else "",
@@ -91,7 +100,7 @@ def summary_text(study: dict[str, Any], metrics: dict[str, Any]) -> str:
     folds = f"All {run} folds" if run == total else f"{run} of {total} folds" if total else f"{run} folds"
     preset = f" with the preset “{study['preset']}”" if study["preset"] else ""
     words.append(f"{folds} were run{preset}; together they test {count_text(first['n'])} {unit}s, "
-                 f"{count_text(first['malignant'])} malignant.")
+                 f"{count_text(first['malignant'])} {study['positive']}.")
     area = first["auroc"]
     if area["mean"] is None:
         words.append(f"The AUROC of {first['label']} is undefined: no fold tests both classes.")
@@ -104,14 +113,14 @@ def summary_text(study: dict[str, Any], metrics: dict[str, Any]) -> str:
 def stage_times(study: dict[str, Any]) -> list[dict[str, Any]]:
     """Optimiser steps and seconds of each stage of each variant: mean over folds, and their sum."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for variant, entry in study["variants"].items():
+    for variant, entry in study["runs"].items():
         for stage, steps in (entry.get("steps") or {}).items():
             rows[variant, stage] = {"steps": steps, "seconds": []}
     for key, seconds in study["seconds"].items():
         variant, _, rest = key.partition("/")
         row = rows.setdefault((variant, rest.partition("/")[2]), {"steps": None, "seconds": []})
         row["seconds"].append(seconds)
-    order = [*study["variants"], *dict.fromkeys(variant for variant, _ in rows)]
+    order = [*study["runs"], *dict.fromkeys(variant for variant, _ in rows)]
     return [{"variant": variant, "stage": stage or DASH, "steps": row["steps"], "folds": len(row["seconds"]),
              "mean": sum(row["seconds"]) / len(row["seconds"]) if row["seconds"] else None,
              "sum": sum(row["seconds"]) if row["seconds"] else None}
@@ -122,9 +131,9 @@ def configs(run: Run) -> list[tuple[str, str, str]]:
     """Variant, stage and text of the merged configs of the first fold, without anyone's paths."""
     redact = redactor(run.folder)
     found = []
-    for variant in run.variants:
+    for variant, entry in run.study["runs"].items():
         folder = run.folder / variant / f"fold{run.folds[0]}"
-        stages = list(run.study["variants"][variant].get("steps") or {})
+        stages = list(entry.get("steps") or {})
         paths = sorted(folder.glob("*/config.yaml"), key=lambda p: (
             stages.index(p.parent.name) if p.parent.name in stages else len(stages), p.parent.name))
         paths += sorted(folder.glob("config*.yaml"))  # of the evaluation

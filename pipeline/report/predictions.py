@@ -27,11 +27,17 @@ class Run:
 
     Every table has one row a breast (or lesion, image, exam), sorted, so that row i of one variant's test
     table and row i of another's are the same breast.
+
+    Attributes:
+        homes: the folder of each variant; several rows of the table can come of one training.
+        final: each variant's table of the last test, of a network trained on all folds; empty without one.
     """
 
     folder: Path
     study: dict[str, Any]
     tables: dict[str, dict[int, pd.DataFrame]]
+    homes: dict[str, str]
+    final: dict[str, pd.DataFrame]
 
     @property
     def variants(self) -> list[str]:
@@ -42,6 +48,15 @@ class Run:
     def folds(self) -> list[int]:
         """Folds that were run."""
         return list(self.study["folds"])
+
+    @property
+    def tested(self) -> list[int]:
+        """The folds whose test exams were set aside or, without such, all folds."""
+        return [int(self.study["final_fold"])] if self.final else self.folds
+
+    def place(self, variant: str, fold: int) -> Path:
+        """Where a variant's evaluation in a fold wrote its files."""
+        return self.folder / self.homes[variant] / f"fold{fold}"
 
     def part(self, variant: str, fold: int, split: str) -> pd.DataFrame:
         """The `validation` or the `test` rows of a variant in a fold."""
@@ -62,18 +77,38 @@ def load_run(folder: Path | str) -> Run:
     """
     folder = Path(folder)
     study = _read_study(folder / "study.json")
-    paths = {v: {f: folder / v / f"fold{f}" / "predictions.csv" for f in study["folds"]}
-             for v in study["variants"]}
+    homes = _expand(study)
+    final = study.get("final_fold")
+    wanted = [*study["folds"], *([] if final is None else [final])]
+    paths = {v: {f: folder / homes[v] / f"fold{f}" / "predictions.csv" for f in wanted} for v in study["variants"]}
     missing = [p.parent for folds in paths.values() for p in folds.values() if not p.is_file()]
     if missing:
         names = ", ".join(str(p.relative_to(folder)) for p in missing[:4])
         more = f" and {len(missing) - 4} more" if len(missing) > 4 else ""
         raise InputError(f"{folder}: no predictions of {names}{more}; {AGAIN}")
-    tables = {v: {f: _read_table(path, f) for f, path in folds.items()} for v, folds in paths.items()}
-    run = Run(folder, study, tables)
+    tables = {v: {f: _read_table(path, f, v) for f, path in folds.items()} for v, folds in paths.items()}
+    last = {} if final is None else {v: folds.pop(final) for v, folds in tables.items()}
+    last = {v: table[table["split"] == "test"].reset_index(drop=True) for v, table in last.items()}
+    run = Run(folder, study, tables, homes, last)
     _check_same_breasts(run)
     _check_patients_between_folds(run)
     return run
+
+
+def _expand(study: dict[str, Any]) -> dict[str, str]:
+    """Make a variant of each of a variant's `rows`, in place; returns the folder of every variant."""
+    study["runs"], homes = study["variants"], {}
+    study["variants"] = {}
+    for name, entry in study["runs"].items():
+        rows = entry.get("rows") or {name: {}}
+        shared = {key: value for key, value in entry.items() if key not in ("rows", "steps")}
+        for row, own in rows.items():
+            study["variants"][row] = {**shared, **own}
+            homes[row] = name
+    # A study run with --variants keeps the comparisons of the whole table: those it cannot make are left out.
+    if (study.get("comparisons") or []) != BEST:
+        study["comparisons"] = [p for p in study.get("comparisons") or [] if set(p) <= set(study["variants"])]
+    return homes
 
 
 def _read_study(path: Path) -> dict[str, Any]:
@@ -88,20 +123,20 @@ def _read_study(path: Path) -> dict[str, Any]:
     for key, kind in (("title", str), ("folds", list), ("variants", dict)):
         if not isinstance(study.get(key), kind) or not study[key]:
             raise InputError(f"{path}: {key!r} is missing or empty; {AGAIN}")
-    # A study run with --variants keeps the comparisons of the whole table: those it cannot make are left out.
-    pairs = study.get("comparisons") or []
-    if pairs == BEST:
-        return study
-    study["comparisons"] = [pair for pair in pairs if set(pair) <= set(study["variants"])]
     return study
 
 
-def _read_table(path: Path, fold: int) -> pd.DataFrame:
-    """One `predictions.csv`, checked: label and fold int, score and readers float, everything else text."""
+def _read_table(path: Path, fold: int, variant: str) -> pd.DataFrame:
+    """One `predictions.csv`, checked: label and fold int, score and readers float, everything else text.
+
+    Of a file with a column `variant`, the rows of that one.
+    """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)  # a group may be called NA
     except (OSError, ValueError, pd.errors.EmptyDataError) as error:
         raise InputError(f"{path}: cannot be read as a table ({str(error).strip()}); {AGAIN}") from None
+    if "variant" in table:
+        table = table[table["variant"] == variant].drop(columns="variant").reset_index(drop=True)
     absent = [name for name in COLUMNS if name not in table.columns]
     if absent:
         raise InputError(f"{path}: column {', '.join(absent)} is missing; {AGAIN}")
@@ -156,8 +191,10 @@ def _check_same_breasts(run: Run) -> None:
 def _check_patients_between_folds(run: Run) -> None:
     """Folds are resampled one by one: a patient tested in two would make the intervals too narrow."""
     seen: dict[str, int] = {}
-    for fold in run.folds:
-        table = run.part(run.variants[0], fold, "test")
+    tests = {fold: run.part(run.variants[0], fold, "test") for fold in run.folds}
+    if run.final:
+        tests[run.tested[0]] = run.final[run.variants[0]]
+    for fold, table in tests.items():
         for patient, exam in zip(table["patient_id"], table["exam_id"], strict=True):
             if seen.setdefault(patient, fold) != fold:
                 raise InputError(f"{run.folder}: exam {exam}: its patient is tested in folds {seen[patient]} "
@@ -172,7 +209,7 @@ def load_localisation(run: Run, variant: str) -> pd.DataFrame | None:
     """
     parts = []
     for fold in run.folds:
-        path = run.folder / variant / f"fold{fold}" / "localisation.csv"
+        path = run.place(variant, fold) / "localisation.csv"
         if not path.is_file():
             continue
         try:

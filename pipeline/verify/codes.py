@@ -62,6 +62,8 @@ RULES = {
                                 "{distance:.0f} mm beyond the middle of the image", _CENTER),
     "lesion_without_breast": Rule("error", "lesion {lesion}: the exam has no breast {side}", _LIST),
     "lesion_label_contradicts": Rule("error", "lesion {lesion} is malignant, breast {side} is not", _LIST),
+    "healthy_with_lesion": Rule("error", "lesion {lesion} is marked, but breast {side} is neither malignant nor benign",
+                                _LIST),
     "malignant_without_lesion": Rule("warning", "{what}",
                                      "mark its lesion's centre; training on centres leaves it out"),
     # Labels

@@ -53,7 +53,7 @@ def verify(
     issues += duplicate_issues([(exam.exam_id, name, path, facts[path]) for exam, name, path in uses])
     images: dict[int, dict[str, Facts]] = {}  # by identity: an exam's id may be there twice
     for exam, name, path in uses:
-        images.setdefault(id(exam), {})[name] = facts[path]
+        images.setdefault(id(exam), {})[name] = facts[path].spaced(exam.spacing_mm)
     for exam in datalist.exams:
         issues += image_issues(datalist.modality, exam, images.get(id(exam), {}))
     order = {severity: i for i, severity in enumerate(SEVERITIES)}

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.datalist import SIDES, Datalist, Exam
+from pipeline.datalist import SIDES, Datalist, Exam, is_healthy
 from pipeline.verify.codes import Issue, issue
 
 
@@ -47,6 +47,8 @@ def _lesions(exam: Exam) -> Iterable[Issue]:
             yield issue("lesion_without_breast", exam.exam_id, lesion=lesion.lesion_id, side=lesion.side)
         elif lesion.malignant == 1 and exam.breasts[lesion.side].get("malignant") == 0:
             yield issue("lesion_label_contradicts", exam.exam_id, lesion=lesion.lesion_id, side=lesion.side)
+        elif is_healthy(exam.breasts[lesion.side]):
+            yield issue("healthy_with_lesion", exam.exam_id, lesion=lesion.lesion_id, side=lesion.side)
 
 
 def _unmarked(exam: Exam) -> Iterable[Issue]:
@@ -75,7 +77,7 @@ def fold_issues(datalist: Datalist) -> Iterable[Issue]:
         yield from _own_folds(exam, count)
     yield from _patients(exams)
     for fold in range(count):
-        yield from _parts(exams, fold)
+        yield from _parts(exams, fold, ("test",) if fold == datalist.folds.get("held_out") else ("validation", "test"))
 
 
 def _own_folds(exam: Exam, count: int) -> Iterable[Issue]:
@@ -104,9 +106,9 @@ def _patients(exams: list[Exam]) -> Iterable[Issue]:
             yield issue("patient_in_two_folds", exam.exam_id, other=first.exam_id, detail=detail)
 
 
-def _parts(exams: list[Exam], fold: int) -> Iterable[Issue]:
+def _parts(exams: list[Exam], fold: int, parts: tuple[str, ...]) -> Iterable[Issue]:
     """A fold's test and validation parts hold both classes, breast by breast."""
-    for part in ("validation", "test"):
+    for part in parts:
         inside = [exam for exam in exams if exam.split(fold) == part]
         if not inside:
             yield issue("fold_missing", what=f"fold {fold} has no {part} exam")

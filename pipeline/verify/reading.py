@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from isal import isal_zlib
 
 from pipeline.errors import InputError
 from transforms.load import read_header, read_image
+from transforms.volume import with_spacing
 
 _CODES = {"missing", "empty", "truncated", "corrupt", "unreadable"}  # of `transforms.load`
 
@@ -35,6 +37,12 @@ class Facts:
     non_finite: int = 0
     constant: float | None = None
     checksum: tuple[int, int] | None = None
+
+    def spaced(self, spacing_mm: Sequence[float] | None) -> Facts:
+        """The same with the spacing that the list gives, where the file's own is a placeholder."""
+        if spacing_mm is None or self.fault:
+            return self
+        return replace(self, affine=with_spacing(self.affine, spacing_mm, ""))
 
 
 def read_facts(path: Path, quick: bool = False) -> Facts:

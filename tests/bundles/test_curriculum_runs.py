@@ -99,9 +99,8 @@ def test_evaluation_writes_a_row_a_breast(prepared, model, work) -> None:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["exam_id", "patient_id", "side", "fold", "split", "label", "score", "group_density",
                              "reader_reader1"]
-    wanted = {(b["exam_id"], b["side"], str(b["malignant"]), "test" if b["fold"] == 1 else "validation")
-              for b in json.loads((prepared / "prepared.json").read_text())["breasts"]
-              if b["fold"] == 1 or 1 in b["validation_folds"]}
+    wanted = {(b["exam_id"], b["side"], str(b["malignant"]), b["splits"][1])
+              for b in json.loads((prepared / "prepared.json").read_text())["breasts"] if b["splits"][1] != "train"}
     assert {(r["exam_id"], r["side"], r["label"], r["split"]) for r in rows} == wanted and len(rows) == len(wanted)
     assert all(0 <= float(row["score"]) <= 1 and row["fold"] == "1" for row in rows)
     with (out / "localisation.csv").open() as file:

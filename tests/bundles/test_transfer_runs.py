@@ -84,7 +84,7 @@ def test_evaluation_writes_a_row_a_lesion(prepared, model, work) -> None:
     with (work / "evaluated" / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     wanted = {(c["exam_id"], c["lesion_id"]): c for c in json.loads((prepared / "prepared.json").read_text())["lesions"]
-              if c["fold"] == 1 or 1 in c["validation_folds"]}
+              if c["splits"][1] != "train"}
     assert {(r["exam_id"], r["lesion_id"]) for r in rows} == set(wanted) and len(rows) == len(wanted)
     with (work / "evaluated" / "curves.csv").open() as file:
         curves = list(csv.DictReader(file))

@@ -1,0 +1,170 @@
+"""Whole ultrasound volumes: how likely a lesion is around each place, by windows of the crops' size.
+
+A window is a crop as the network was trained on. The map's value at a window's middle is the mean of the network's
+logits for that window and those beside it, exactly; between the middles of neighbouring windows the map is linear. So
+there are no seams, and no place is judged in surroundings that the network has not been trained in. (Given the whole
+plane at once, as in the paper's Fig. 3, the same network looks at far more than it has ever seen.)
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from monai.inferers import Inferer
+
+from pipeline.errors import InputError
+from pipeline.metrics.hot_spots import HotSpots, hot_spots
+from transforms.grid import Grid, triple
+
+
+@dataclass
+class WindowMap:
+    """Probability of a lesion around each of a lattice of places.
+
+    Attributes:
+        heat: `(x, y, z)` in 0–1.
+        start, step: voxel of the volume that the first window's middle is on, and voxels between, along `(x, y, z)`.
+    """
+
+    heat: np.ndarray
+    start: np.ndarray
+    step: np.ndarray
+
+    def grid(self, volume: Grid) -> Grid:
+        """The lattice in RAS mm."""
+        affine = np.diag([*self.step, 1.0])
+        affine[:3, 3] = self.start
+        return Grid(triple(self.heat.shape), volume.affine @ affine)
+
+    def plane(self, shape: Sequence[int], z: float) -> np.ndarray:
+        """The map at slice `z` of a volume of that shape `(X, Y, Z)`, enlarged linearly to `(Y, X)`."""
+        plane = torch.from_numpy(self.heat.T.copy())  # (z, y, x)
+        for axis, at in enumerate((np.array([z]), np.arange(shape[1]), np.arange(shape[0]))):
+            last = plane.shape[axis] - 1
+            place = torch.from_numpy(((at - self.start[2 - axis]) / self.step[2 - axis]).clip(0, last)).float()
+            low = place.long()
+            weight = (place - low).reshape([-1 if i == axis else 1 for i in range(3)])
+            above = plane.index_select(axis, (low + 1).clamp(max=last))
+            plane = torch.lerp(plane.index_select(axis, low), above, weight)
+        return plane[0].numpy()
+
+    def whole(self, shape: Sequence[int]) -> np.ndarray:
+        """The map on the volume's grid, `(X, Y, Z)` uint8: 255 is a probability of 1."""
+        heat = np.empty(tuple(shape[::-1]), np.uint8)
+        for z in range(shape[2]):
+            heat[z] = np.rint(self.plane(shape, z) * 255)
+        return heat.T
+
+
+class SlidingWindows(Inferer):
+    """The map of a volume `(1, 1, Z, Y, X)`, window by window; memory is that of a batch of windows and the volume.
+
+    Windows begin half a crop before the border, where crops around lesions are filled with 0 as well.
+
+    Args:
+        shape: voxels (Z, Y, X) of the crops that the network was trained on.
+        step: voxels between windows along (Z, Y, X).
+        average: whether each logit is averaged with those of the windows beside it (up to 26), which overlap.
+        batch: windows at a time.
+
+    Raises:
+        InputError: a step below 1.
+    """
+
+    def __init__(self, shape: Sequence[int] = (16, 160, 160), step: Sequence[int] = (8, 80, 80),
+                 average: bool = True, batch: int = 8) -> None:
+        if len(step) != 3 or min(step) < 1:
+            raise InputError(f"step {list(step)}: three numbers of voxels are expected, each at least 1")
+        self.shape, self.step, self.batch = triple(shape), triple(step), int(batch)
+        self.average = bool(average)
+
+    def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Map one volume.
+
+        Returns:
+            `logits` `(1, 1)`, the largest of the map, and `map`, a `WindowMap`.
+        """
+        volume = inputs.as_tensor() if hasattr(inputs, "as_tensor") else inputs
+        if volume.shape[:2] != (1, 1):
+            raise ValueError(f"volumes go one at a time, got {tuple(volume.shape)}")
+        middles = [_middles(n, step) for n, step in zip(volume.shape[2:], self.step, strict=True)]
+        network.eval()
+        with torch.no_grad():
+            parts = [network(torch.stack(batch)).float().flatten().cpu()
+                     for batch in _batched(self._windows(volume[0], middles), self.batch)]
+        logits = torch.cat(parts).reshape([len(m) for m in middles])
+        if self.average:
+            logits = F.avg_pool3d(logits[None, None], 3, 1, 1, count_include_pad=False)[0, 0]
+        # A crop of n voxels around voxel c begins at c - n // 2: its middle is half a voxel before c where n is even.
+        start = np.array([m[0] + (n - 1) / 2 - n // 2 for m, n in zip(middles, self.shape, strict=True)])
+        heat = logits.sigmoid().numpy().transpose(2, 1, 0)
+        return {"logits": logits.max().reshape(1, 1), "map": WindowMap(heat, start[::-1].copy(),
+                                                                     np.array(self.step[::-1], float))}
+
+    def _windows(self, volume: torch.Tensor, middles: Sequence[Sequence[int]]) -> Iterator[torch.Tensor]:
+        """Crops `(1, Z, Y, X)` float32 around every middle, 0 beyond the border."""
+        for center in itertools.product(*middles):
+            start = [c - n // 2 for c, n in zip(center, self.shape, strict=True)]
+            inside = [slice(max(s, 0), s + n) for s, n in zip(start, self.shape, strict=True)]
+            part = volume[(slice(None), *inside)].float()
+            before = [max(-s, 0) for s in start]
+            after = [n - b - m for n, b, m in zip(self.shape, before, part.shape[1:], strict=True)]
+            around = [x for pair in zip(before[::-1], after[::-1], strict=True) for x in pair]
+            yield F.pad(part, around) if any(around) else part
+
+
+def _middles(voxels: int, step: int) -> list[int]:
+    """Places `step` apart, as far from the first voxel as from the last."""
+    count = max((voxels - 1) // step, 0)
+    return [(voxels - 1 - count * step) // 2 + i * step for i in range(count + 1)]
+
+
+def _batched(items: Iterator[torch.Tensor], size: int) -> Iterator[list[torch.Tensor]]:
+    while batch := list(itertools.islice(items, size)):
+        yield batch
+
+
+def spots(found: Mapping[str, Any], volume: Grid, most: int = 20) -> HotSpots:
+    """The hot spots of a volume's map; scores are probabilities.
+
+    Args:
+        found: what `SlidingWindows` returned.
+        volume: its grid.
+        most: so many are kept.
+    """
+    mapped: WindowMap = found["map"]
+    return hot_spots(mapped.heat, mapped.grid(volume).affine, relative=0.0, most=most, subvoxel=True)
+
+
+def slab_map(network: Any, volume: torch.Tensor, z: int, slices: int = 9) -> np.ndarray:
+    """Grad-CAM of the slab of slices around one, whole plane, as the paper's Fig. 3: `(Y, X)` in 0–1.
+
+    Channels are weighed by their mean gradient (Selvaraju 2017), which for this network is the weight of its last
+    layer over the number of cells; negative values are cut off, and the map is divided by its maximum. The last map has
+    one cell along the sweep: within the slab there is no depth.
+
+    Args:
+        network: a `CenterPointResNet`.
+        volume: `(1, Z, Y, X)`.
+        z: the middle slice.
+        slices: of the slab; paper: 9.
+    """
+    first = int(np.clip(z - slices // 2, 0, max(volume.shape[1] - slices, 0)))
+    with torch.no_grad():
+        evidence = network.evidence(volume[None, :, first : first + slices].float()) - network.fc.bias
+        cam = evidence.mean(dim=2, keepdim=True).clamp(min=0)[:, :, 0]
+        cam = cam / cam.max().clamp(min=1e-6)
+        strides = network.strides[1:]
+        for axis, (size, stride) in enumerate(zip(volume.shape[2:], strides, strict=True), start=2):
+            last = cam.shape[axis] - 1
+            at = (torch.arange(size, device=cam.device) / stride).clamp(max=last)  # cell i is centred on voxel i·stride
+            weight = (at - at.floor()).reshape([-1 if i == axis else 1 for i in range(4)])
+            cam = torch.lerp(cam.index_select(axis, at.long()), cam.index_select(axis, (at.long() + 1).clamp(max=last)),
+                             weight)
+    return cam[0, 0].cpu().numpy()

@@ -1,0 +1,111 @@
+"""Ultrasound volumes as bundles take them: axes in one order, a spacing that can be trusted, intensities 0–1."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+
+from transforms.errors import InputError
+from transforms.grid import Grid, triple
+from transforms.load import read_image
+from transforms.resample import resample
+
+AXES = ("lateral", "depth", "sweep")  # of a file, fastest first, and of (X, Y, Z)
+_WHITE = 99.9  # percentile that becomes 1 where voxels are not 8 bit
+
+
+def read_volume(image: Any, axes: Sequence[str] = AXES,
+                spacing_mm: Sequence[float] | None = None) -> tuple[torch.Tensor, Grid, str]:
+    """Read one volume.
+
+    8-bit images, what scanners export, are divided by 255; others by their 99.9th percentile, then clipped.
+
+    Args:
+        image: its path, or a mapping or sequence that holds it alone.
+        axes: what the file's three axes are.
+        spacing_mm: along the file's axes; used where the header has lost it, and only there.
+
+    Returns:
+        voxels `(Z, Y, X)` = (sweep, depth, lateral), float16 0–1; their grid, whose axes are (lateral, depth, sweep);
+        SHA-256 of the file.
+
+    Raises:
+        InputError: the file is missing, damaged, not 3D or empty, or has no spacing.
+    """
+    if sorted(axes) != sorted(AXES):
+        raise InputError(f"axes {list(axes)} must be {', '.join(AXES)} in the file's order")
+    path = Path(next(iter(image.values())) if isinstance(image, Mapping) else
+                image[0] if isinstance(image, (list, tuple)) else image)
+    found = read_image(path)
+    if found.array.ndim != 3 or min(found.array.shape) < 2:
+        shape = " × ".join(map(str, found.array.shape))
+        raise InputError(f"{path.name}: {shape} is no volume; give a 3D image", code="not_3d")
+    affine = with_spacing(found.affine, spacing_mm, path.name)
+    order = [list(axes).index(name) for name in AXES]
+    array = found.array.transpose(order)
+    affine = affine[:, [*order, 3]]
+    low, high = array.min(), array.max()
+    if not (np.isfinite(low) and np.isfinite(high)) or low == high:
+        raise InputError(f"{path.name}: every voxel is the same, or some are no numbers; convert it again",
+                         code="constant")
+    voxels = torch.from_numpy(np.ascontiguousarray(array.T))
+    if voxels.dtype == torch.uint8:
+        voxels = voxels.half().div_(255)
+    else:
+        white = max(float(np.percentile(array[::4, ::4, ::2], _WHITE)), 1e-6)
+        voxels = (voxels.float() / white).clamp_(0, 1).half()
+    return voxels, Grid(triple(array.shape), np.ascontiguousarray(affine)), found.digest
+
+
+def with_spacing(affine: np.ndarray, spacing_mm: Sequence[float] | None, name: str) -> np.ndarray:
+    """An affine, with the spacing given where the file's own is a placeholder (steps of 1 mm from the origin).
+
+    Raises:
+        InputError: it is a placeholder and no spacing is given.
+    """
+    if not np.array_equal(np.abs(affine), np.eye(4)):
+        return affine
+    if spacing_mm is None:
+        raise InputError(f"{name}: its header has lost the spacing (1 × 1 × 1 mm from the origin); give spacing_mm in "
+                         "the datalist, or --spacing_mm to inference", code="odd_spacing")
+    return affine @ np.diag([*map(float, spacing_mm), 1.0])
+
+
+class LoadVolumed(MapTransform):
+    """Replace the path of a volume by its voxels `(1, Z, Y, X)`, float16 0–1, a MetaTensor.
+
+    Its meta holds `grid` (of the voxels), `original_affine` and `spatial_shape`, which are the grid's too.
+
+    Args:
+        keys: key of the path.
+        axes, spacing_mm: as `read_volume`; a `spacing_mm` in the dictionary goes first.
+        spacing: mm along (sweep, depth, lateral) that the volume is resampled to; None keeps its own.
+    """
+
+    def __init__(self, keys: KeysCollection, axes: Sequence[str] = AXES, spacing_mm: Sequence[float] | None = None,
+                 spacing: Sequence[float] | None = None, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.axes = tuple(axes)
+        self.spacing_mm = spacing_mm
+        self.spacing = None if spacing is None else np.asarray(spacing[::-1], float)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        result = dict(data)
+        for key in self.key_iterator(result):
+            voxels, grid, _ = read_volume(result[key], self.axes, result.get("spacing_mm") or self.spacing_mm)
+            if self.spacing is not None:
+                shape = np.maximum(np.rint(np.asarray(grid.shape) * grid.spacing / self.spacing), 1)
+                finer = grid.resized(triple(shape))
+                voxels, grid = resample(voxels.numpy().T, grid, finer).half(), finer
+            result[key] = MetaTensor(voxels[None], meta={
+                "affine": torch.from_numpy(grid.affine), "original_affine": grid.affine,
+                "spatial_shape": np.asarray(grid.shape), "space": "RAS"})
+            result["grid"] = grid
+        return result
