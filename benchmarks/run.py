@@ -17,6 +17,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no threads in a process th
 warnings.filterwarnings("ignore")
 
 import bias  # noqa: E402
+import mammography  # noqa: E402
 import measure  # noqa: E402
 import network  # noqa: E402
 import prepare  # noqa: E402
@@ -27,7 +28,7 @@ import transfer  # noqa: E402
 from pipeline.phantoms.breast_mri import write_cohort  # noqa: E402
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-GROUPS = ("prepare", "step", "inference", "augment", "resample", "read", "bias", "transfer")
+GROUPS = ("prepare", "step", "inference", "augment", "resample", "read", "bias", "transfer", "mammography")
 
 
 def main() -> None:
@@ -75,6 +76,7 @@ def _measure(folder: Path, groups: list[str] | tuple[str, ...], repeats: int) ->
         "read": lambda: small.report_reading(breasts[0], folder, repeats),
         "bias": lambda: bias.report(repeats),
         "transfer": lambda: transfer.report(repeats),
+        "mammography": lambda: mammography.report(repeats),
     }
     lines = []
     for group in GROUPS:
