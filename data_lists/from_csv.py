@@ -13,6 +13,8 @@ exams.csv
   relative to `--root`; an empty cell is an image the exam lacks.
 * Ultrasound (`--modality US`): one row a volume, with `image` and perhaps `lesions_mask`. Volumes of one patient share
   `patient_id`; the breast that a volume does not show has 0 in `left_imaged` or `right_imaged`.
+* Mammography (`--modality MG`): `L-CC`, `L-MLO`, `R-CC`, `R-MLO`, and repeats as `L-CC-2`. Projections have no third
+  dimension: there is no second sheet.
 * `left_imaged`, `right_imaged`: 0 where a breast was not imaged (mastectomy); 1 or empty otherwise.
 * `reader1_left`, `reader1_right` or `reader1_exam`: a reader's score; any name after `reader`.
 * `group_…`: a subgroup for the report's rows; `note_…`: ignored.
@@ -41,7 +43,11 @@ _EXAM_COLUMNS = {"exam_id", "patient_id", "fold"} | {
 _LESION_REQUIRED = ("exam_id", "side", "x_mm", "y_mm", "z_mm", "malignant")
 _LESION_COLUMNS = {*_LESION_REQUIRED, "lesion_id", "diameter_mm", "kinetics", "margin"}
 _READER = re.compile(r"(reader[^_]*)_(left|right|exam)")
-_MR_IMAGES = re.compile(rf"pre|post\d+|t2|image|{MASK}")
+_IMAGES = {  # the image columns, by modality
+    "MR": re.compile(rf"pre|post\d+|t2|image|{MASK}", re.IGNORECASE),
+    "US": re.compile(rf"image|{MASK}", re.IGNORECASE),
+    "MG": re.compile(r"[LR]-(CC|MLO)(-[1-9]\d*)?", re.IGNORECASE),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         default=argparse.SUPPRESS)
     parser.add_argument("--modality", choices=MODALITIES, default="MR", help="modality of the exams")
     parser.add_argument("--images", metavar="A,B,…", default=argparse.SUPPRESS,
-                        help="the image columns (default: image and lesions_mask; MR also pre, post1 …, t2)")
+                        help="the image columns (default: image and lesions_mask; MR also pre, post1 …, t2; MG L-CC, "
+                        "L-MLO, R-CC, R-MLO)")
     parser.add_argument("--lps", action="store_true", help="lesion centres are LPS (DICOM, ITK), not RAS")
 
 
@@ -67,6 +74,8 @@ def convert(args: argparse.Namespace) -> Datalist:
         raise InputError(f"--root {root.name}: no such folder")
     asked = [name.strip() for name in (getattr(args, "images", None) or "").split(",") if name.strip()]
     exams = _read_exams(args.exams, root, asked, args.modality)
+    if args.lesions and args.modality == "MG":
+        raise InputError("--lesions: centres are points in three dimensions, which mammograms lack; leave it out")
     if args.lesions:
         _read_lesions(args.lesions, exams, flip=args.lps)
     return Datalist(args.name, args.modality, root, list(exams.values()))
@@ -77,9 +86,8 @@ def _read_exams(path: str, root: Path, asked: list[str], modality: str) -> dict[
 
     def canonical(title: str) -> str | None:
         name = title.lower()
-        default = not asked and (_MR_IMAGES.fullmatch(name) if modality == "MR" else name in ("image", MASK))
-        if title in asked or default:
-            images.append(title if asked else name)
+        if title in asked or (not asked and _IMAGES[modality].fullmatch(title)):
+            images.append(title if asked else title.upper() if modality == "MG" else name)
             return images[-1]
         if name.startswith("group_"):
             return "group_" + title[6:]

@@ -9,6 +9,7 @@ import importlib
 MODALITIES = {
     "breast_mri": ("pipeline.phantoms.breast_mri", "bilateral axial DCE-MRI and T2"),
     "breast_ultrasound": ("pipeline.phantoms.breast_ultrasound", "automated ultrasound volumes, NRRD"),
+    "mammography": ("pipeline.phantoms.mammography", "screening exams of four views, PNG and DICOM"),
 }
 
 
@@ -32,5 +33,5 @@ def main(args: argparse.Namespace) -> int:
     module = importlib.import_module(MODALITIES[args.modality][0])
     output = module.write_cohort(args.output, preset=args.preset, exams=getattr(args, "exams", None),
                                  seed=args.seed, workers=getattr(args, "workers", None))
-    print(f"{output}: images in exams/, labels in exams.csv, lesions in lesions.csv")
+    print(f"{output}: images in exams/, labels in exams.csv, the rest in README.txt")
     return 0
