@@ -39,7 +39,7 @@ demo-breast_mri_transfer: venv  ## three contrast subsets of the transfer paper 
 
 demo-breast_ultrasound_center_point: venv  ## the ultrasound paper on synthetic volumes: two folds and the held-out test, to a report
 	$(BIN)/python -m pipeline phantom breast_ultrasound --output $(DEMO)/ultrasound/cohort --preset demo --exams 160 --seed $(SEED)
-	$(BIN)/python -m data_lists csv $(DEMO)/ultrasound/cohort/exams.csv --lesions $(DEMO)/ultrasound/cohort/lesions.csv --modality US --held-out 0.3 -o $(DEMO)/ultrasound/cohort.json
+	$(BIN)/python -m data_lists csv $(DEMO)/ultrasound/cohort/exams.csv --lesions $(DEMO)/ultrasound/cohort/lesions.csv --modality US --held-out 0.25 -o $(DEMO)/ultrasound/cohort.json
 	$(BIN)/python -m pipeline study bundles/breast_ultrasound_center_point --datalist $(DEMO)/ultrasound/cohort.json --out $(DEMO)/ultrasound/run --preset demo --folds 0,1,5
 	$(BIN)/python -m pipeline report $(DEMO)/ultrasound/run
 

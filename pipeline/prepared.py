@@ -128,6 +128,8 @@ def crops(folder: Path | str, fold: int, *splits: str, views: Sequence[str] = ("
 def volumes(folder: Path | str, fold: int, *splits: str) -> list[dict[str, Any]]:
     """One case a whole volume, read where the datalist has it, for `LoadVolumed`.
 
+    Where a test set is held out, its fold alone has any: maps of whole volumes are dear.
+
     Returns:
         dictionaries with `image` (path), `exam_id`, `patient_id`, `side`, `split`, `healthy` (the datalist says so),
         `centers` (RAS mm), `malignant` of each, `mask` (path or None) with the lesions' numbers, `spacing_mm`.
@@ -138,8 +140,9 @@ def volumes(folder: Path | str, fold: int, *splits: str) -> list[dict[str, Any]]
     content = load(folder)
     source = datalist.load(Path(folder) / content["datalist"])
     _check_fold(content, fold)
+    last = content["folds"].get("held_out", fold)
     found = []
-    for exam in source.exams:
+    for exam in source.exams if fold == last else []:
         if exam.split(fold) in splits:
             mask = source.path(exam, datalist.MASK) if datalist.MASK in exam.images else None
             found.append({

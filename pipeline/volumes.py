@@ -1,9 +1,9 @@
 """Whole ultrasound volumes: how likely a lesion is around each place, by windows of the crops' size.
 
-A window is a crop as the network was trained on. The map's value at a window's middle is the mean of the network's
-logits for that window and those beside it, exactly; between the middles of neighbouring windows the map is linear. So
-there are no seams, and no place is judged in surroundings that the network has not been trained in. (Given the whole
-plane at once, as in the paper's Fig. 3, the same network looks at far more than it has ever seen.)
+A window is a crop as the network was trained on. The map's value at a window's middle is the network's
+answer for that crop, exactly; between the middles of neighbouring windows the map is linear. So there are no seams, and
+no place is judged in surroundings that the network has not been trained in. (Given the whole plane at once, as in the
+paper's Fig. 3, the same network looks at far more than it has ever seen.)
 """
 
 from __future__ import annotations
@@ -70,7 +70,6 @@ class SlidingWindows(Inferer):
     Args:
         shape: voxels (Z, Y, X) of the crops that the network was trained on.
         step: voxels between windows along (Z, Y, X).
-        average: whether each logit is averaged with those of the windows beside it (up to 26), which overlap.
         batch: windows at a time.
 
     Raises:
@@ -78,11 +77,10 @@ class SlidingWindows(Inferer):
     """
 
     def __init__(self, shape: Sequence[int] = (16, 160, 160), step: Sequence[int] = (8, 80, 80),
-                 average: bool = True, batch: int = 8) -> None:
+                 batch: int = 8) -> None:
         if len(step) != 3 or min(step) < 1:
             raise InputError(f"step {list(step)}: three numbers of voxels are expected, each at least 1")
         self.shape, self.step, self.batch = triple(shape), triple(step), int(batch)
-        self.average = bool(average)
 
     def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Map one volume.
@@ -99,8 +97,6 @@ class SlidingWindows(Inferer):
             parts = [network(torch.stack(batch)).float().flatten().cpu()
                      for batch in _batched(self._windows(volume[0], middles), self.batch)]
         logits = torch.cat(parts).reshape([len(m) for m in middles])
-        if self.average:
-            logits = F.avg_pool3d(logits[None, None], 3, 1, 1, count_include_pad=False)[0, 0]
         # A crop of n voxels around voxel c begins at c - n // 2: its middle is half a voxel before c where n is even.
         start = np.array([m[0] + (n - 1) / 2 - n // 2 for m, n in zip(middles, self.shape, strict=True)])
         heat = logits.sigmoid().numpy().transpose(2, 1, 0)

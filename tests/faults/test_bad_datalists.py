@@ -144,6 +144,8 @@ LIST_FAULTS: dict[str, tuple[Callable[[Datalist], Any], str, str]] = {
     "malignant lesion, healthy breast": (
         lambda d: d.exams[3].lesions.append(Lesion("L", (-60, 20, 5), 1, "1")),
         "lesion_label_contradicts", "error"),
+    "benign lesion, healthy breast": (
+        lambda d: d.exams[3].lesions.append(Lesion("L", (-60, 20, 5), 0, "1")), "healthy_with_lesion", "error"),
     "patient tested in two folds": (
         lambda d: setattr(other_fold(d), "patient_id", d.exams[0].patient_id),
         "patient_in_two_folds", "error"),

@@ -19,6 +19,7 @@ from pipeline.datalist import (
     Lesion,
     assign_folds,
     assign_validation,
+    hold_out,
     load,
     save,
     write_json,
@@ -119,6 +120,25 @@ def test_patients_are_stratified_by_their_worst_exam() -> None:
     assign_folds(exams, 5)
     for fold in range(5):
         assert len({exam.patient_id for exam in exams[:20] if exam.fold == fold}) == 2
+
+
+def test_a_held_out_test_set_stays_out_of_every_other_fold() -> None:
+    exams = cohort()
+    folds = hold_out(exams, 0.25, 4)
+    assert folds == {"count": 5, "seed": 0, "held_out": 4}
+    aside = [exam for exam in exams if exam.held_out]
+    patients = {exam.patient_id for exam in exams}
+    assert abs(len({exam.patient_id for exam in aside}) - len(patients) / 4) <= 1
+    assert not {e.patient_id for e in aside} & {e.patient_id for e in exams if not e.held_out}
+    assert abs(np.mean([e.worst_label() == 2 for e in aside]) - 0.30) <= 0.08
+    for fold in range(4):
+        assert {exam.split(fold) for exam in aside} == {"held_out"}
+        assert {exam.split(fold) for exam in exams if not exam.held_out} == set(SPLITS)
+    # The last fold trains on all that the others share out.
+    assert {e.split(4) for e in aside} == {"test"} and {e.split(4) for e in exams if not e.held_out} == {"train"}
+    for share in (0, 0.7):
+        with pytest.raises(InputError, match="held-out"):
+            hold_out(cohort(), share)
 
 
 def test_given_test_folds_stay() -> None:

@@ -51,7 +51,7 @@ def test_evidence_averages_to_the_logit_and_is_grad_cam(network) -> None:
 def test_a_map_is_the_networks_answer_for_each_crop(network) -> None:
     volume = torch.rand(1, 1, 20, 40, 50)
     with torch.no_grad():
-        found = SlidingWindows((8, 32, 32), (4, 8, 8), average=False)(volume, network)["map"]
+        found = SlidingWindows((8, 32, 32), (4, 8, 8))(volume, network)["map"]
         padded = torch.nn.functional.pad(volume, (16, 16, 16, 16, 4, 4))
         for i, j, k in ((0, 0, 0), (2, 3, 1), (5, 4, 4)):
             x, y, z = (int(s + n * i) for s, n, i in zip(found.start + 0.5, found.step, (i, j, k), strict=True))
@@ -66,14 +66,6 @@ def test_a_map_is_the_networks_answer_for_each_crop(network) -> None:
     assert found.whole((50, 40, 20)).shape == (50, 40, 20)
 
 
-def test_neighbouring_windows_are_averaged(network) -> None:
-    volume = torch.rand(1, 1, 20, 40, 50)
-    single = SlidingWindows((8, 32, 32), (4, 8, 8), average=False)(volume, network)["map"].heat
-    mean = SlidingWindows((8, 32, 32), (4, 8, 8))(volume, network)["map"].heat
-    logit = np.log(single / (1 - single))
-    assert np.log(mean / (1 - mean))[2, 2, 2] == pytest.approx(logit[1:4, 1:4, 1:4].mean(), abs=1e-4)
-
-
 def test_hot_spots_are_in_millimetres() -> None:
     class Bright(torch.nn.Module):
         """Says how bright a crop's middle is."""
@@ -84,7 +76,7 @@ def test_hot_spots_are_in_millimetres() -> None:
     volume = torch.zeros(1, 1, 21, 41, 61)
     volume[0, 0, 12, 20, 40] = 1.0
     grid = Grid((61, 41, 21), np.diag([-0.5, -0.1, 2.0, 1.0]))
-    found = SlidingWindows((3, 3, 3), (4, 4, 4), average=False)(volume, Bright())
+    found = SlidingWindows((3, 3, 3), (4, 4, 4))(volume, Bright())
     hot = spots(found, grid)
     assert hot.points[0] == pytest.approx([-20.0, -2.0, 24.0], abs=1e-6)
     assert hot.scores[0] == pytest.approx(1 / (1 + np.exp(-5)), abs=1e-6)
