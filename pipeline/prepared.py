@@ -16,6 +16,7 @@ from torch.utils.data import DistributedSampler, default_collate
 from pipeline import datalist
 from pipeline.datalist import SPLITS
 from pipeline.errors import InputError
+from pipeline.screening import MOST_VIEWS, found_by_screening, image_label
 
 SCHEMA = "breast-bundles/prepared/2"
 LIST = "prepared.json"
@@ -152,6 +153,45 @@ def volumes(folder: Path | str, fold: int, *splits: str) -> list[dict[str, Any]]
                 "lesion_ids": [m.lesion_id for m in exam.lesions], "mask": None if mask is None else str(mask),
                 "spacing_mm": exam.spacing_mm})
     return found
+
+
+def images(folder: Path | str, fold: int, *splits: str, other_breast: str = "leave_out") -> list[dict[str, Any]]:
+    """One case a mammogram with a training label (§4.1 of the screening paper, `pipeline.screening.image_label`).
+
+    Args:
+        folder, fold, splits: as `breasts`.
+        other_breast: of a cancer's exam: `leave_out`, or `negative`.
+
+    Returns:
+        dictionaries with `image` (path), `label`, `exam_id`, `patient_id`, `side`, `view`, `image_id`, `split`,
+        `frame`, `malignant`, `detection`, `boxes`, `groups`, `readers`.
+
+    Raises:
+        InputError: no such fold, no case in it, or no such option.
+    """
+    if other_breast not in ("leave_out", "negative"):
+        raise InputError(f"other_breast is {other_breast!r}; choose leave_out or negative")
+    found = [{**case, "label": label} for case in views(folder, fold, *splits)
+             if (label := image_label(case, other_breast)) is not None]
+    if not found:
+        raise InputError(f"fold {fold} has no labelled image in {' or '.join(splits)}; check the datalist's labels")
+    return found
+
+
+def views(folder: Path | str, fold: int, *splits: str) -> list[dict[str, Any]]:
+    """One case a mammogram, whatever is known of it; `label` is 1 where its exam's cancer was screen-detected.
+
+    Exams with more than four images are left out, as in the paper, and counted.
+
+    Args, Raises: as `breasts`.
+    """
+    cases = _cases(folder, fold, splits, "images")
+    many = {case["exam_id"] for case in cases if case["views"] > MOST_VIEWS}
+    if many:
+        print(f"left out: {len(many)} exams with more than {MOST_VIEWS} images", flush=True)
+    cases = [case for case in cases if case["exam_id"] not in many]
+    positive = {case["exam_id"] for case in cases if found_by_screening(case)}
+    return [{**case, "array": case["image"], "label": int(case["exam_id"] in positive)} for case in cases]
 
 
 def in_order(cases: Sequence[Any], seed: int = 0) -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""What an exam is divided into when it is prepared: its breasts, or the slices of its lesions.
+"""What an exam is divided into when it is prepared: its breasts, slices or crops of its lesions, or its views.
 
 A unit says what a bundle's preprocessing is given, which arrays become of its result, and what `prepared.json` tells
 of each. Everything else about preparing (what is done, what is skipped, how it is written) is `pipeline.prepare`'s.
@@ -6,6 +6,7 @@ of each. Everything else about preparing (what is done, what is skipped, how it 
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,8 +14,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from pipeline.datalist import MASK, Exam, load
+from pipeline.errors import InputError
 from transforms.grid import Grid, triple
 from transforms.load import read_header
+from transforms.mammogram_geometry import cut
+from transforms.mammogram_views import content
 from transforms.volume import with_spacing
 
 
@@ -170,6 +174,97 @@ class CenterCrops:
               f"and are padded{told}", flush=True)
 
 
+class Views:
+    """One array an image of a screening exam, `(1, 1, rows, columns)`: preprocessing gives what `transforms.LoadViews` does.
+
+    Args:
+        boxes: the table of `read_boxes`, where findings are marked; they are told, nothing depends on them.
+    """
+
+    name = "images"
+    kept: tuple[str, ...] = ()
+    partial = True
+
+    def __init__(self, boxes: Boxes | None = None) -> None:
+        self.boxes = boxes or {}
+
+    def files(self, channels: Sequence[str]) -> Sequence[str]:
+        return [f"{side}-{view}{again}" for again in ("", *(f"-{n}" for n in range(2, 10)))
+                for side in "LR" for view in ("CC", "MLO")]
+
+    def fingerprint(self, exam: Exam) -> Any:
+        return sorted(set(self.files(())) & set(exam.images))
+
+    def inputs(self, exam: Exam, paths: Mapping[str, Path]) -> dict[str, Any]:
+        return {"image": dict(paths)}
+
+    def arrays(self, result: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
+        for name, view in result["views"].items():
+            pixels = view["pixels"]
+            box = content(pixels)
+            yield name, cut(pixels, box)[None, None], {
+                "frame": [*pixels.shape, box.top, box.left], "flipped": view["flipped"], "notes": view["notes"]}
+
+    def cases(self, exam: Exam, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        for name, array in record["arrays"].items():
+            columns = array["frame"][1]
+            yield {
+                "side": name[0], "view": name[2:].partition("-")[0], "image_id": name, "image": array["image"],
+                "frame": array["frame"], "malignant": exam.breasts.get(name[0], {}).get("malignant"),
+                "detection": exam.groups.get("detection"), "views": len(record["arrays"]), "readers": exam.readers,
+                "boxes": [[top, columns - right, bottom, columns - left, malignant] if array["flipped"] else
+                          [top, left, bottom, right, malignant]
+                          for top, left, bottom, right, malignant in self.boxes.get((exam.exam_id, name), ())],
+            }
+
+    def tell(self, cases: Sequence[Mapping[str, Any]], records: Sequence[Mapping[str, Any]]) -> None:
+        counts = [len({name[:5].rstrip("-") for name in record["arrays"]}) for record in records]
+        lacking = sum(count < 4 for count in counts)
+        many = sum(len(record["arrays"]) > 4 for record in records)
+        print(f"{len(cases)} images; {lacking} exams lack a view, {many} have more than four images and are left out "
+              "of training and evaluation", flush=True)
+
+
+Boxes = dict[tuple[str, str], list[tuple[int, int, int, int, int]]]
+_BOX = ("row_min", "col_min", "row_max", "col_max", "malignant")
+
+
+def read_boxes(path: Path | str | None) -> Boxes:
+    """Boxes of findings: exam and view to `(top, left, bottom, right, malignant)` in pixels of the image as stored.
+
+    Args:
+        path: table with `exam_id`, `view`, `row_min`, `col_min`, `row_max`, `col_max` (the ends not included),
+            `malignant`; None: there is none.
+
+    Raises:
+        InputError: not such a table.
+    """
+    found: Boxes = {}
+    if path is None:
+        return found
+    name = Path(path).name
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            for row in csv.DictReader(file):
+                top, left, bottom, right, malignant = (int(row[column]) for column in _BOX)
+                found.setdefault((row["exam_id"], row["view"]), []).append((top, left, bottom, right, malignant))
+    except (OSError, UnicodeDecodeError):
+        raise InputError(f"{name}: no such table of boxes; set boxes to null, or name the table") from None
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{name}: takes exam_id, view, {', '.join(_BOX)}, whole numbers; correct it") from None
+    return found
+
+
+def boxes_beside(path: Path | str) -> Path | None:
+    """`boxes.csv` in the folder of a datalist's images, where there is one.
+
+    Raises:
+        InputError: the list cannot be read.
+    """
+    table = load(path).root / "boxes.csv"
+    return table if table.is_file() else None
+
+
 def lesion_places(path: Path | str) -> list[list[float]]:
     """Where lesions lie in their volumes, relative to the size: `(x, y, z)` in 0–1 of every centre of a datalist.
 
@@ -191,3 +286,4 @@ def lesion_places(path: Path | str) -> list[list[float]]:
 BREASTS = Breasts()
 CENTER_CROPS = CenterCrops()
 LESION_SLICES = LesionSlices()
+VIEWS = Views()

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from transforms.load_breasts import LoadBreasts, LoadBreastsd
     from transforms.mammogram import ReadMammogramd, read_mammogram
     from transforms.mammogram_geometry import BreastWindowd
-    from transforms.mammogram_scale import ScaleToWidth, ScaleToWidthd
+    from transforms.mammogram_scale import FitSquared, ScaleToWidth, ScaleToWidthd
+    from transforms.mammogram_views import LoadMammogramd, LoadRegiond, LoadViews, Standardised
     from transforms.n4 import N4BiasFieldCorrection, N4BiasFieldCorrectiond
     from transforms.read_prepared import LoadCropd, LoadLesionPatchd, LoadPreparedd, LoadSliced
     from transforms.volume import LoadVolumed
 
 _HOME = {
     "BreastWindowd": "mammogram_geometry",
+    "FitSquared": "mammogram_scale",
     "ImageNetInput": "imagenet",
     "ImageNetInputd": "imagenet",
     "InputError": "errors",
@@ -37,8 +39,11 @@ _HOME = {
     "LoadLesionPatchd": "read_prepared",
     "LoadLesionSlices": "lesion_slices",
     "LoadLesionSlicesd": "lesion_slices",
+    "LoadMammogramd": "mammogram_views",
     "LoadPreparedd": "read_prepared",
+    "LoadRegiond": "mammogram_views",
     "LoadSliced": "read_prepared",
+    "LoadViews": "mammogram_views",
     "LoadVolumed": "volume",
     "MalignancyResultd": "exam_maps",
     "N4BiasFieldCorrection": "n4",
@@ -48,14 +53,16 @@ _HOME = {
     "ReadMammogramd": "mammogram",
     "ScaleToWidth": "mammogram_scale",
     "ScaleToWidthd": "mammogram_scale",
+    "Standardised": "mammogram_views",
     "read_mammogram": "mammogram",
 }
 
 __all__ = [
-    "BreastWindowd", "ImageNetInput", "ImageNetInputd", "InputError", "KineticChannels", "KineticChannelsd",
-    "LoadBreasts", "LoadBreastsd", "LoadCenterCrops", "LoadCropd", "LoadLesionPatchd", "LoadLesionSlices",
-    "LoadLesionSlicesd", "LoadPreparedd", "LoadSliced", "LoadVolumed", "MalignancyResultd", "N4BiasFieldCorrection",
-    "N4BiasFieldCorrectiond", "RandRotateFlip", "RandRotateFlipd", "ReadMammogramd", "ScaleToWidth", "ScaleToWidthd",
+    "BreastWindowd", "FitSquared", "ImageNetInput", "ImageNetInputd", "InputError", "KineticChannels",
+    "KineticChannelsd", "LoadBreasts", "LoadBreastsd", "LoadCenterCrops", "LoadCropd", "LoadLesionPatchd",
+    "LoadLesionSlices", "LoadLesionSlicesd", "LoadMammogramd", "LoadPreparedd", "LoadRegiond", "LoadSliced",
+    "LoadViews", "LoadVolumed", "MalignancyResultd", "N4BiasFieldCorrection", "N4BiasFieldCorrectiond",
+    "RandRotateFlip", "RandRotateFlipd", "ReadMammogramd", "ScaleToWidth", "ScaleToWidthd", "Standardised",
     "read_mammogram",
 ]
 

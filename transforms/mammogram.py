@@ -128,12 +128,7 @@ def wall_edge(pixels: np.ndarray) -> str | None:
     Args:
         pixels: `(rows, columns)`, background darkest.
     """
-    step = min(max(1, max(pixels.shape) // 256), *pixels.shape)
-    rows, columns = (length // step for length in pixels.shape)
-    small = pixels[: rows * step, : columns * step].reshape(rows, step, columns, step).mean(axis=(1, 3))  # less noise
-    low, high = float(small.min()), float(np.percentile(small, 99))
-    tissue = ndimage.binary_opening(small > low + 0.05 * (high - low), iterations=2)
-    pieces, count = ndimage.label(tissue)
+    pieces, count = ndimage.label(_tissue(pixels))
     if not count:
         return None
     sizes = np.bincount(pieces.ravel())
@@ -144,6 +139,20 @@ def wall_edge(pixels: np.ndarray) -> str | None:
     if max(left, right) < _CLEAR * min(left, right):
         return None
     return "left" if left > right else "right"
+
+
+def has_tissue(pixels: np.ndarray) -> bool:
+    """Whether anything is left of a picture `(rows, columns)` once dots and thin lines are taken away."""
+    return bool(_tissue(pixels).any())
+
+
+def _tissue(pixels: np.ndarray) -> np.ndarray:
+    """A small mask of what is clearly brighter than the darkest, without dots and thin lines."""
+    step = min(max(1, max(pixels.shape) // 256), *pixels.shape)
+    rows, columns = (length // step for length in pixels.shape)
+    small = pixels[: rows * step, : columns * step].reshape(rows, step, columns, step).mean(axis=(1, 3))  # less noise
+    low, high = float(small.min()), float(np.percentile(small, 99))
+    return ndimage.binary_opening(small > low + 0.05 * (high - low), iterations=2)
 
 
 def _agree(name: str, table: str | None, side: str | None, view: str | None) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, Transform
 
 from transforms.errors import InputError
-from transforms.mammogram_geometry import Box, resize
+from transforms.mammogram_geometry import Box, cut, resize
 
 INPUT = 976  # pixels of a side of the networks' input, §4.2
 
@@ -55,6 +55,36 @@ class ScaleToWidthd(MapTransform):
         out = dict(data)
         for key in self.key_iterator(out):
             out[key] = self.scale(out[key])
+        return out
+
+
+def fit_square(image: torch.Tensor, size: int = INPUT) -> tuple[torch.Tensor, tuple[int, int]]:
+    """The middle square of an image `(C, rows, columns)`, zeros where it is smaller (§4.2, evaluation).
+
+    Returns:
+        `(C, size, size)`, and row and column of its first pixel in the image; negative where zeros were put before.
+    """
+    top, left = ((length - size) // 2 for length in image.shape[-2:])
+    return cut(image, Box(top, top + size, left, left + size)), (top, left)
+
+
+class FitSquared(MapTransform):
+    """Dictionary version of `fit_square`; `corner` in the dictionary becomes the first pixel's place.
+
+    Args:
+        keys: of images, of one size.
+        size: pixels of a side; paper: 976.
+        allow_missing_keys: as in MONAI.
+    """
+
+    def __init__(self, keys: KeysCollection = "image", size: int = INPUT, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.size = int(size)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        out = dict(data)
+        for key in self.key_iterator(out):
+            out[key], out["corner"] = fit_square(out[key], self.size)
         return out
 
 
