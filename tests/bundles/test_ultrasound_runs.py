@@ -49,7 +49,7 @@ def study(ultrasound_cohort, tmp_path_factory) -> Path:
 @pytest.mark.slow
 def test_a_study_ends_in_a_report(study) -> None:
     text = ok(run("pipeline", "report", study, "--replicates", 200))
-    assert "Whole crop" in text and "Its centre" in text
+    assert "Whole crop" in text and "Its central part" in text
     metrics = json.loads((study / "metrics.json").read_text())
     assert metrics["folds"] == [0] and set(metrics["final"]) == {"full", "center", "random"}
     listed = json.loads((study / "prepared" / "prepared.json").read_text())["crops"]
