@@ -38,7 +38,7 @@ def transfer_resnet34(channels: int = 3, classes: int = 2, weights: Path | str |
     return network
 
 
-def build_resnet(layers: int, channels: int, classes: int) -> ResNet:
+def build_resnet(layers: int, channels: int, classes: int, widen: float = 1.0) -> ResNet:
     """A 2D ResNet with random weights, torchvision's to the last weight.
 
     MONAI's defaults are another network (first stride 1, biased shortcuts) into which ImageNet's weights load without
@@ -48,6 +48,7 @@ def build_resnet(layers: int, channels: int, classes: int) -> ResNet:
         layers: 18, 34, 50 or 101.
         channels: of the input.
         classes: of the last layer.
+        widen: factor of every layer's channels; 1 is torchvision's network, less is for trials.
 
     Raises:
         InputError: another number of layers.
@@ -55,7 +56,7 @@ def build_resnet(layers: int, channels: int, classes: int) -> ResNet:
     if layers not in _BUILDERS:
         raise InputError(f"layers is {layers}; choose {', '.join(map(str, _BUILDERS))}")
     return _BUILDERS[layers](spatial_dims=2, n_input_channels=channels, num_classes=classes, conv1_t_stride=2,
-                             bias_downsample=False, feed_forward=True, shortcut_type="B", pretrained=False)
+                             bias_downsample=False, feed_forward=True, shortcut_type="B", pretrained=False, widen_factor=widen)
 
 
 def load_imagenet(network: ResNet, layers: int, weights: Path | str, grey: bool = False) -> None:
