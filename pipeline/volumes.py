@@ -73,13 +73,14 @@ class SlidingWindows(Inferer):
         batch: windows at a time.
 
     Raises:
-        InputError: a step below 1.
+        InputError: a shape or a step that is not three numbers from 1.
     """
 
     def __init__(self, shape: Sequence[int] = (16, 160, 160), step: Sequence[int] = (8, 80, 80),
                  batch: int = 8) -> None:
-        if len(step) != 3 or min(step) < 1:
-            raise InputError(f"step {list(step)}: three numbers of voxels are expected, each at least 1")
+        for name, value in (("shape", shape), ("step", step)):
+            if len(value) != 3 or min(value) < 1:
+                raise InputError(f"{name} {list(value)}: three numbers of voxels are expected, each at least 1")
         self.shape, self.step, self.batch = triple(shape), triple(step), int(batch)
 
     def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:

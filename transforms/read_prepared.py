@@ -150,6 +150,8 @@ class LoadCropd(MapTransform, Randomizable):
         super().__init__(keys, allow_missing_keys)
         if view not in VIEWS:
             raise InputError(f"view {view!r}: choose one of {', '.join(VIEWS)}")
+        if len(shape) != 3 or min(shape) < 1:
+            raise InputError(f"shape {list(shape)}: three numbers of voxels are expected, each at least 1")
         self.shape = np.asarray(shape, int)
         self.view = view
         self.place = np.zeros(3)
