@@ -10,7 +10,7 @@ BUNDLE := bundles/breast_mri_curriculum
 export CONSTRAINTS ?= constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-breast_mri_curriculum demo-breast_mri_transfer demo-breast_ultrasound_center_point test test-fast lint bench clean
+.PHONY: help venv demo demo-breast_mri_curriculum demo-breast_mri_transfer demo-breast_ultrasound_center_point demo-mammography_attention test test-fast lint bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 30
@@ -42,6 +42,12 @@ demo-breast_ultrasound_center_point: venv  ## the ultrasound paper on synthetic 
 	$(BIN)/python -m data_lists csv $(DEMO)/ultrasound/cohort/exams.csv --lesions $(DEMO)/ultrasound/cohort/lesions.csv --modality US --held-out 0.25 -o $(DEMO)/ultrasound/cohort.json
 	$(BIN)/python -m pipeline study bundles/breast_ultrasound_center_point --datalist $(DEMO)/ultrasound/cohort.json --out $(DEMO)/ultrasound/run --preset demo --folds 0,1,5
 	$(BIN)/python -m pipeline report $(DEMO)/ultrasound/run
+
+demo-mammography_attention: venv  ## the mammography paper on synthetic screening exams: Table 1 with readers, to a report
+	$(BIN)/python -m pipeline phantom mammography --output $(DEMO)/mammography/cohort --preset demo --exams $(EXAMS) --seed $(SEED)
+	$(BIN)/python -m data_lists csv $(DEMO)/mammography/cohort/exams.csv --modality MG -o $(DEMO)/mammography/cohort.json
+	$(BIN)/python -m pipeline study bundles/mammography_attention --datalist $(DEMO)/mammography/cohort.json --out $(DEMO)/mammography/run --preset demo --folds $(FOLDS)
+	$(BIN)/python -m pipeline report $(DEMO)/mammography/run
 
 test: venv  ## all tests
 	$(BIN)/python -m pytest -q
