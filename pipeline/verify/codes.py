@@ -42,6 +42,13 @@ RULES = {
     "corrupt_file": Rule("error", "the file's check sum does not match its content", _COPY),
     "unreadable_file": Rule("error", "not an image that can be read{detail}",
                             "give NIfTI, NRRD, MetaImage, TIFF or PNG, in a file that is readable"),
+    # Mammograms
+    "no_pixels": Rule("error", "the file holds no pixels", "give the image itself, or copy it again"),
+    "plugin": Rule("error", "{detail}", "install the extra: pip install 'breast-bundles[dicom]'"),
+    "view": Rule("error", "{detail}", "name the view L-CC, L-MLO, R-CC or R-MLO, as the file's header says"),
+    "laterality": Rule("error", "{detail}", "correct the side; where all files lie the other way round, prepare with "
+                       "stored: mirrored"),
+    "no_breast": Rule("error", "no breast is seen", "check the image, or leave it out"),
     # Voxels and grids
     "not_3d": Rule("error", "shape {shape}, but {expected} expected", "give one volume a contrast"),
     "bad_affine": Rule("error", "its affine is not finite or cannot be inverted", _CONVERT),

@@ -16,7 +16,7 @@ from pipeline.errors import InputError
 from pipeline.verify.codes import RULES, SEVERITIES, Issue
 from pipeline.verify.images import contrast_issues, duplicate_issues, image_issues
 from pipeline.verify.labels import fold_issues, label_issues
-from pipeline.verify.reading import Facts, read_facts
+from pipeline.verify.reading import Facts, read_facts, read_mammogram_facts
 
 SCHEMA = "breast-bundles/verify/1"
 _MOST_WORKERS = 8  # beyond that a disk is slower, and every worker holds one image in memory
@@ -48,7 +48,8 @@ def verify(
         for name in exam.images
         if contrasts is None or name in contrasts
     ]
-    facts = _read({path for _, _, path in uses}, workers, quick, progress)
+    views = {path: name for _, name, path in uses} if datalist.modality == "MG" else {}
+    facts = _read({path for _, _, path in uses}, views, workers, quick, progress)
     issues = [*contrast_issues(datalist, contrasts), *label_issues(datalist), *fold_issues(datalist)]
     issues += duplicate_issues([(exam.exam_id, name, path, facts[path]) for exam, name, path in uses])
     images: dict[int, dict[str, Facts]] = {}  # by identity: an exam's id may be there twice
@@ -60,12 +61,17 @@ def verify(
     return sorted(issues, key=lambda it: (order[it.severity], it.exam, it.image, it.code, it.reason))
 
 
-def _read(paths: set[str], workers: int | None, quick: bool, progress: bool) -> dict[str, Facts]:
-    """Facts of every file. Threads do: inflating, hashing and numpy all leave Python's lock."""
+def _read(paths: set[str], views: dict[str, str], workers: int | None, quick: bool,
+          progress: bool) -> dict[str, Facts]:
+    """Facts of every file; `views` names those that are mammograms.
+
+    Threads do: inflating, hashing and numpy all leave Python's lock.
+    """
     ordered = sorted(paths)
     workers = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
     pool = Parallel(workers, backend="threading", return_as="generator")
-    found = pool(delayed(read_facts)(Path(path), quick) for path in ordered)
+    found = pool(delayed(read_mammogram_facts)(Path(path), views[path], quick) if path in views else
+                 delayed(read_facts)(Path(path), quick) for path in ordered)
     bar = tqdm(found, total=len(ordered), unit="file", disable=None if progress else True)
     return dict(zip(ordered, bar, strict=True))
 

@@ -52,8 +52,9 @@ def image_issues(modality: str, exam: Exam, facts: dict[str, Facts]) -> Iterable
 def _single(modality: str, exam: Exam, name: str, fact: Facts) -> Iterable[Issue]:
     """One image by itself."""
     if fact.fault:
-        values = {"detail": fact.detail} if fact.fault == "unreadable_file" else {}
-        yield issue(fact.fault, exam.exam_id, name, **values)
+        yield issue(fact.fault, exam.exam_id, name, detail=fact.detail)
+        return
+    if modality == "MG" and not fact.shape:  # not read
         return
     shape = " x ".join(map(str, fact.shape))
     flat = len(fact.shape) == 2 or (len(fact.shape) == 3 and fact.shape[2] == 1)

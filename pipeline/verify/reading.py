@@ -11,9 +11,11 @@ from isal import isal_zlib
 
 from pipeline.errors import InputError
 from transforms.load import read_header, read_image
+from transforms.mammogram import has_tissue, parse_view, read_mammogram
 from transforms.volume import with_spacing
 
 _CODES = {"missing", "empty", "truncated", "corrupt", "unreadable"}  # of `transforms.load`
+_MAMMOGRAM = {"no_pixels", "plugin", "view", "laterality"}  # of `transforms.mammogram`
 
 
 @dataclass
@@ -43,6 +45,37 @@ class Facts:
         if spacing_mm is None or self.fault:
             return self
         return replace(self, affine=with_spacing(self.affine, spacing_mm, ""))
+
+
+def read_mammogram_facts(path: Path, view: str, quick: bool = False) -> Facts:
+    """As `read_facts`, of a mammogram, DICOM or a picture: also whether it shows the view that the list says.
+
+    Args:
+        path: the image.
+        view: its name in the list, `L-CC` …
+        quick: do not read the pixels; finds a missing or empty file, and a name that is no view.
+    """
+    try:
+        parse_view(view)
+        if quick:
+            return Facts() if path.stat().st_size else Facts(fault="empty_file")
+        found = read_mammogram(path, view)
+        if not has_tissue(found.pixels):
+            return Facts(fault="no_breast")
+        step = np.diag([*(found.spacing_mm or (1.0, 1.0))[::-1], 1.0, 1.0])
+        return _facts(found.pixels.T, step)
+    except FileNotFoundError:
+        return Facts(fault="missing_file")
+    except InputError as error:
+        code = getattr(error, "code", "")
+        said = str(error).removeprefix(f"{path.name}: ").partition(";")[0]  # without the name, which may hold anything
+        if code == "constant_image":
+            return Facts(shape=(1, 1), constant=0.0)
+        if code in _MAMMOGRAM:
+            return Facts(fault=code, detail=said)
+        return Facts(fault=f"{code if code in _CODES else 'unreadable'}_file")
+    except Exception as error:  # as in `read_facts`
+        return Facts(fault="unreadable_file", detail=f" ({type(error).__name__})")
 
 
 def read_facts(path: Path, quick: bool = False) -> Facts:
