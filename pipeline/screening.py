@@ -1,0 +1,103 @@
+"""What screening mammography is about: labels of images (§4.1), and scores of breasts and examinations (§3.3, §3.4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+MOST_VIEWS = 4  # §4.1: examinations with more images are left out
+ALL_READERS = "all"  # their scores of a breast added up
+SCREEN = "screen"  # group `detection` of a cancer that the examination found; an interval cancer's is another
+
+
+def found_by_screening(case: Mapping[str, Any]) -> bool:
+    """Whether an image shows a breast whose cancer this examination found.
+
+    Without a `detection`, every malignant breast counts as screen-detected.
+    """
+    return bool(case["malignant"]) and case["detection"] in (None, "", SCREEN)
+
+
+def image_label(case: Mapping[str, Any], other_breast: str = "leave_out") -> int | None:
+    """The training label of an image (§4.1).
+
+    Both views of the affected breast of a screen-detected cancer are positive. All views of any other examination are
+    negative: what turns up in the interval after it was not found there. The breast without cancer of a positive
+    examination is left out.
+
+    Args:
+        case: `malignant` of the breast (None: unknown), `detection` of the exam.
+        other_breast: `negative` labels the breast without cancer of a positive examination 0.
+
+    Returns:
+        1, 0, or None: not trained on.
+    """
+    detection = case["detection"]
+    if detection == SCREEN:
+        if case["malignant"]:
+            return 1
+        return 0 if other_breast == "negative" and case["malignant"] == 0 else None
+    if detection:
+        return 0
+    return case["malignant"]
+
+
+def breast_score(images: Iterable[tuple[str, float]]) -> float:
+    """A breast's risk: the sum of its two views' scores (§3.4).
+
+    Ours: repeats of a view are averaged, and a view that is missing counts as much as the one that is there, so that
+    breasts with one view stay comparable.
+
+    Args:
+        images: view (`CC` or `MLO`) and score of each image, at least one.
+    """
+    views: dict[str, list[float]] = {}
+    for view, score in images:
+        views.setdefault(view, []).append(score)
+    return 2 * sum(sum(scores) / len(scores) for scores in views.values()) / len(views)
+
+
+def exam_score(images: Iterable[tuple[str, str, float]]) -> tuple[float, dict[str, float]]:
+    """An examination's risk: the larger of its breasts' (§3.4).
+
+    Args:
+        images: side, view and score of each image, at least one.
+
+    Returns:
+        the score, and each breast's by side.
+    """
+    breasts: dict[str, list[tuple[str, float]]] = {}
+    for side, view, score in images:
+        breasts.setdefault(side, []).append((view, score))
+    scores = {side: breast_score(found) for side, found in sorted(breasts.items())}
+    return max(scores.values()), scores
+
+
+def ensemble(holistic: float, attention: float) -> float:
+    """An image's ensemble score: the mean of the two models' (§3.3)."""
+    return (holistic + attention) / 2
+
+
+def probability(score: float) -> float:
+    """A score in 0–1 that keeps the order: its logistic. Examinations' are sums, so that it is no probability of one."""
+    return 1 / (1 + math.exp(-score)) if score >= 0 else 1 - 1 / (1 + math.exp(score))
+
+
+def reader_scores(readers: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Readers' scores of an examination (§4.3): one reader, the maximum over breasts; all readers, their sum a breast.
+
+    Sums are taken only where all readers scored the same breasts, and there are several.
+
+    Args:
+        readers: reader to scores by side, or `{"exam": score}`.
+
+    Returns:
+        reader to score, and `ALL_READERS` to that of all.
+    """
+    found = {name: max(given.values()) for name, given in readers.items() if given}
+    sides = [frozenset(given) for given in readers.values() if given]
+    if len(sides) > 1 and len(set(sides)) == 1 and "exam" not in sides[0]:
+        found[ALL_READERS] = max(sum(given[side] for given in readers.values() if given) for side in sides[0])
+    return found
+
