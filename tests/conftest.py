@@ -16,7 +16,7 @@ import pytest
 
 from data_lists.__main__ import main as convert
 from pipeline.datalist import Datalist, Exam, Lesion, assign_folds, load, save
-from pipeline.phantoms import breast_mri, breast_ultrasound
+from pipeline.phantoms import breast_mri, breast_ultrasound, mammography
 
 SHAPE = (64, 64, 8)
 # Like a scanner's axial series, the first axis runs to the patient's left, so that x does not grow with the
@@ -220,11 +220,11 @@ ULTRASOUND = breast_ultrasound.Preset((64, 64, 32), (1.8, 0.7, 3.4), breast_ultr
 
 @pytest.fixture(scope="session")
 def ultrasound_cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    """Sixteen synthetic volumes, two folds and a held-out test. Shared: read it only."""
-    folder = breast_ultrasound.write_cohort(tmp_path_factory.mktemp("ultrasound") / "cohort", ULTRASOUND, exams=16,
+    """Thirty synthetic volumes, three folds and a held-out test. Shared: read it only."""
+    folder = breast_ultrasound.write_cohort(tmp_path_factory.mktemp("ultrasound") / "cohort", ULTRASOUND, exams=30,
                                             seed=3, workers=1, progress=False)
     assert convert(["csv", str(folder / "exams.csv"), "--lesions", str(folder / "lesions.csv"), "--modality", "US",
-                    "--folds", "2", "--held-out", "0.3", "-o", str(folder / "list.json")]) == 0
+                    "--folds", "3", "--held-out", "0.3", "-o", str(folder / "list.json")]) == 0
     return Cohort(folder, folder / "list.json")
 
 
@@ -237,6 +237,39 @@ def tiny_crops(ultrasound_cohort: Cohort, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("crops")
     prepare.run(ultrasound_cohort.list, folder, LoadCenterCrops((16, 40, 40), healthy=2), {"channels": ["image"]}, 1,
                 units.CENTER_CROPS)
+    return folder
+
+
+# Screening exams on a coarse detector.
+MAMMOGRAPHY = mammography.Preset((128, 104), 1.82, 20, (14.0, 24.0),
+                                 {"screen": 0.4, "interval": 0.1, "benign": 0.2, "dicom": 0.25})
+
+
+@pytest.fixture(scope="session")
+def mammography_cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    """Twenty synthetic screening exams of four views, two folds. Shared: read it only."""
+    folder = mammography.write_cohort(tmp_path_factory.mktemp("mammography") / "cohort", MAMMOGRAPHY, seed=1, workers=1,
+                                      progress=False)
+    assert convert(["csv", str(folder / "exams.csv"), "--modality", "MG", "--folds", "2", "-o",
+                    str(folder / "list.json")]) == 0
+    return Cohort(folder, folder / "list.json")
+
+
+@pytest.fixture(scope="session")
+def tiny_views(mammography_cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The views of `mammography_cohort`, prepared, with a holistic model and its regions. Shared: read it only."""
+    import torch
+
+    from pipeline import prepare, prepared, regions, units
+    from pipeline.networks.mammogram_resnet import mammogram_resnet
+    from transforms import LoadViews
+
+    folder = tmp_path_factory.mktemp("views")
+    prepare.run(mammography_cohort.list, folder, LoadViews(), {"channels": ["image"]}, 1, units.VIEWS)
+    torch.save(mammogram_resnet(18, widen=0.125).state_dict(), folder / "holistic.pt")
+    middle = {regions.image_key(case): {"center": [64.0, 40.0], "score": 0.0}
+              for case in prepared.load(folder)["images"]}
+    regions.save(folder / "regions.json", regions.identity(folder / "holistic.pt", 976, 976), middle)
     return folder
 
 

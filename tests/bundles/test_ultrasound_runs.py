@@ -38,11 +38,11 @@ def ok(ended: subprocess.CompletedProcess[str]) -> str:
 
 @pytest.fixture(scope="module")
 def study(ultrasound_cohort, tmp_path_factory) -> Path:
-    """One fold of the cross-validation and the held-out test (fold 2), with a network too small to learn."""
+    """One fold of the cross-validation and the held-out test (fold 3), with a network too small to learn."""
     folder = tmp_path_factory.mktemp("ultrasound")
     (folder / "small.yaml").write_text(SMALL)
     ok(run("pipeline", "study", BUNDLE, "--datalist", ultrasound_cohort.list, "--out", folder / "run", "--preset", "demo",
-           "--folds", "0,2", "--overlay", folder / "small.yaml"))
+           "--folds", "0,3", "--overlay", folder / "small.yaml"))
     return folder / "run"
 
 
@@ -53,7 +53,7 @@ def test_a_study_ends_in_a_report(study) -> None:
     metrics = json.loads((study / "metrics.json").read_text())
     assert metrics["folds"] == [0] and set(metrics["final"]) == {"full", "center", "random"}
     listed = json.loads((study / "prepared" / "prepared.json").read_text())["crops"]
-    held_out = [case for case in listed if case["splits"][2] == "test"]
+    held_out = [case for case in listed if case["splits"][3] == "test"]
     assert metrics["final"]["full"]["n"] == len(held_out)
     assert metrics["final"]["full"]["malignant"] == sum(case["lesion"] for case in held_out)
     assert all(case["splits"][0] == "held_out" for case in held_out), "they play no part in the cross-validation"
@@ -65,13 +65,13 @@ def test_a_study_ends_in_a_report(study) -> None:
 
 @pytest.mark.slow
 def test_what_an_evaluation_leaves(study) -> None:
-    rows = list(csv.DictReader((study / "center_point/fold2/predictions.csv").open()))
+    rows = list(csv.DictReader((study / "center_point/fold3/predictions.csv").open()))
     assert {row["variant"] for row in rows} == {"full", "center", "random"} and {row["split"] for row in rows} == {"test"}
     assert all(0 <= float(row["score"]) <= 1 for row in rows)
-    volumes = json.loads((study / "center_point/fold2/volumes.json").read_text())
+    volumes = json.loads((study / "center_point/fold3/volumes.json").read_text())
     assert len({v["exam_id"] for v in volumes}) == len(volumes) > 1
     assert any(v["centers"] and v["boxes"] for v in volumes) and any(v["healthy"] for v in volumes)
-    history = list(csv.DictReader((study / "center_point/fold2/train/history.csv").open()))
+    history = list(csv.DictReader((study / "center_point/fold3/train/history.csv").open()))
     assert [row["epoch"] for row in history] == ["1", "2"] and "val_accuracy" in history[0]
     assert not (study / "center_point/fold0/volumes.json").exists(), "whole volumes are mapped in the last fold alone"
 
@@ -84,7 +84,7 @@ def test_one_volume_as_a_user_has_it(study, ultrasound_cohort, tmp_path) -> None
     ended = run("monai.bundle", "run", "--bundle_root", BUNDLE, "--config_file",
                 str([f"{BUNDLE}/configs/inference.yaml", str(tmp_path / "inference.yaml")]), "--dataset_dir",
                 volume.parent, "--centers", ultrasound_cohort.folder / "lesions.csv", "--output_dir", tmp_path / "out",
-                "--model", study / "center_point/fold2/train/model.pt")
+                "--model", study / "center_point/fold3/train/model.pt")
     assert f"{exam.exam_id}: probability of a lesion" in ok(ended) or "image: probability" in ended.stdout
     name = next((tmp_path / "out").glob("*_result.json")).name.removesuffix("_result.json")
     result = json.loads((tmp_path / "out" / f"{name}_result.json").read_text())

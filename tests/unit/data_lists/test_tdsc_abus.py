@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import itk
 import numpy as np
 import pytest
+
+from data_lists.__main__ import main
+from pipeline.datalist import load
+from pipeline.units import CENTER_CROPS
+from pipeline.verify import verify
+from transforms import LoadCenterCrops
 
 SHAPE = (40, 30, 20)  # lateral, depth, sweep, as in the files
 BOX = np.array([[8, 5, 3], [21, 17, 11]])  # first and last voxel of the lesion, along the file's axes
@@ -40,33 +44,28 @@ def write_challenge(root: Path, reverse: bool = True) -> Path:
     return root
 
 
-def run(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", *map(str, words)], capture_output=True, text=True, check=False)
+def write_list(root: Path, path: Path) -> int:
+    return main(["tdsc-abus", str(root), "-o", str(path), "--folds", "2"])
 
 
 @pytest.mark.parametrize("reverse", [True, False], ids=["axes from the last", "axes from the first"])
 def test_centres_labels_and_the_challenges_test_part(tmp_path, reverse):
     root = write_challenge(tmp_path / "tdsc", reverse)
-    done = run("data_lists", "tdsc-abus", root, "-o", tmp_path / "list.json", "--folds", "2")
-    assert done.returncode == 0, done.stderr
+    assert write_list(root, tmp_path / "list.json") == 0
     content = json.loads((tmp_path / "list.json").read_text())
     assert len(content["exams"]) == 12 and content["folds"]["count"] == 3 and content["folds"]["held_out"] == 2
     exam = content["exams"][[e["exam_id"] for e in content["exams"]].index("TDSC131")]
     assert exam["held_out"] and exam["fold"] == 2 and exam["breasts"] == {"L": {"malignant": 1, "benign": 0}}
     # The middle voxel is (14.5, 11, 7): by hand -14.5 · 0.2, -11 · 0.073, 7 · 0.475674 mm.
     assert exam["lesions"][0]["center_mm"] == pytest.approx([-2.9, -0.803, 3.329718])
-    assert run("pipeline", "verify", tmp_path / "list.json").returncode == 0
+    assert [issue for issue in verify(load(tmp_path / "list.json")) if issue.severity == "error"] == []
     trained = [e for e in content["exams"] if not e["held_out"]]
     assert len(trained) == 8 and all(e["fold"] in (0, 1) for e in trained)
 
 
 def test_prepare_reads_the_lesion_where_the_table_says(tmp_path):
-    from pipeline.datalist import load
-    from pipeline.units import CENTER_CROPS
-    from transforms import LoadCenterCrops
-
     root = write_challenge(tmp_path / "tdsc")
-    assert run("data_lists", "tdsc-abus", root, "-o", tmp_path / "list.json", "--folds", "2").returncode == 0
+    assert write_list(root, tmp_path / "list.json") == 0
     source = load(tmp_path / "list.json")
     exam = source.exams[0]
     inputs = CENTER_CROPS.inputs(exam, {"image": source.path(exam, "lesions_mask")})  # the mask, to see the box
@@ -76,13 +75,14 @@ def test_prepare_reads_the_lesion_where_the_table_says(tmp_path):
     assert set(cut["crops"]) == {"lesion1", "healthy1"} and not (cut["crops"]["healthy1"] > 0).all()
 
 
-def test_boxes_that_fit_nowhere_and_missing_volumes_are_refused(tmp_path):
+def test_boxes_that_fit_nowhere_and_missing_volumes_are_refused(tmp_path, capsys):
     root = write_challenge(tmp_path / "tdsc")
     table = root / "Train" / "bbx_labels.csv"
     table.write_text(table.read_text().replace("14.5", "114.5", 1))
-    done = run("data_lists", "tdsc-abus", root, "-o", tmp_path / "list.json")
-    assert done.returncode and "case 0" in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert write_list(root, tmp_path / "list.json") == 2
+    said = capsys.readouterr().err
+    assert "case 0" in said and len(said.strip().splitlines()) == 1
     for path in list((root / "Train" / "DATA").iterdir())[:3]:
         path.unlink()
-    done = run("data_lists", "tdsc-abus", root, "-o", tmp_path / "list.json")
-    assert done.returncode and "3 of 12" in done.stderr and not (tmp_path / "list.json").exists()
+    assert write_list(root, tmp_path / "list.json") == 2
+    assert "3 of 12" in capsys.readouterr().err and not (tmp_path / "list.json").exists()
