@@ -41,8 +41,8 @@ def study(ultrasound_cohort, tmp_path_factory) -> Path:
     """One fold of the cross-validation and the held-out test (fold 3), with a network too small to learn."""
     folder = tmp_path_factory.mktemp("ultrasound")
     (folder / "small.yaml").write_text(SMALL)
-    ok(run("pipeline", "study", BUNDLE, "--datalist", ultrasound_cohort.list, "--out", folder / "run", "--preset", "demo",
-           "--folds", "0,3", "--overlay", folder / "small.yaml"))
+    ok(run("pipeline", "study", BUNDLE, "--datalist", ultrasound_cohort.list, "--out", folder / "run", "--preset",
+           "demo", "--folds", "0,3", "--overlay", folder / "small.yaml"))
     return folder / "run"
 
 
@@ -66,7 +66,8 @@ def test_a_study_ends_in_a_report(study) -> None:
 @pytest.mark.slow
 def test_what_an_evaluation_leaves(study) -> None:
     rows = list(csv.DictReader((study / "center_point/fold3/predictions.csv").open()))
-    assert {row["variant"] for row in rows} == {"full", "center", "random"} and {row["split"] for row in rows} == {"test"}
+    assert {row["variant"] for row in rows} == {"full", "center", "random"}
+    assert {row["split"] for row in rows} == {"test"}
     assert all(0 <= float(row["score"]) <= 1 for row in rows)
     volumes = json.loads((study / "center_point/fold3/volumes.json").read_text())
     assert len({v["exam_id"] for v in volumes}) == len(volumes) > 1
