@@ -10,7 +10,7 @@ Train/DATA/DATA_000.nrrd   Train/MASK/MASK_000.nrrd   Train/labels.csv   Train/b
   the first exist as well; which one it is shows in whether the boxes fit into the volumes.
 * Which breast a volume shows is not published: all are written as `L`.
 * The challenge's Test part is held out; Train and Validation are cross-validated.
-* No volume is healthy: `prepare.yaml --far_mm 40` takes healthy crops far from the lesion instead.
+* No volume is healthy: the bundle's preset `far` takes healthy crops far from the lesion instead.
 """
 
 from __future__ import annotations
