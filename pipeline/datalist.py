@@ -91,9 +91,14 @@ class Exam:
         return bool(self.breasts) and all(map(is_healthy, self.breasts.values()))
 
     def worst_label(self) -> int:
-        """2 where a breast is malignant, 1 where one is benign, else 0: what folds are stratified by."""
+        """2 where a breast is malignant, 1 where one is benign, else 0."""
         labels = self.breasts.values()
         return 2 if any(b.get("malignant") for b in labels) else int(any(b.get("benign") for b in labels))
+
+    def stratum(self) -> int:
+        """What folds are stratified by: the worst label, and among cancers 3 for those that screening missed."""
+        worst = self.worst_label()
+        return 3 if worst == 2 and self.groups.get("detection") == "interval" else worst
 
 
 def is_healthy(breast: Mapping[str, int | None]) -> bool:
@@ -236,7 +241,7 @@ def _check_types(exam: Exam) -> None:
 
 
 def assign_folds(exams: Iterable[Exam], count: int = 5, seed: int = 0) -> dict[str, int]:
-    """Give every exam its fold, in place: patients stay together, worst labels are spread evenly.
+    """Give every exam its fold, in place: patients stay together, strata are spread evenly.
 
     One of `count` parts is tested in each fold; of what remains, again one of `count` parts validates. With 5
     that is 64 % train, 16 % validation, 20 % test (the curriculum paper, §3.1).
@@ -264,7 +269,7 @@ def hold_out(exams: Iterable[Exam], share: float, count: int = 5, seed: int = 0)
 
     Args:
         exams: the exams.
-        share: of the patients, set aside; worst labels are spread evenly.
+        share: of the patients, set aside; strata are spread evenly.
         count: folds of the cross-validation among the others; fold number `count` is the last test.
         seed: seed of the shuffling.
 
@@ -279,7 +284,7 @@ def hold_out(exams: Iterable[Exam], share: float, count: int = 5, seed: int = 0)
         raise InputError(f"--held-out {share}: give a share of the patients above 0 and up to 0.5")
     from sklearn.model_selection import train_test_split
 
-    worst = _worst_labels(exams)
+    worst = _worst_strata(exams)
     rarest = min(Counter(worst.values()).values(), default=0)
     try:
         _, aside = train_test_split(list(worst), test_size=share, random_state=seed,
@@ -323,21 +328,21 @@ def assign_validation(exams: Iterable[Exam], count: int, seed: int = 0) -> dict[
     return {"count": count, "seed": seed}
 
 
-def _worst_labels(exams: Iterable[Exam]) -> dict[str, int]:
-    """Each patient's worst label over all of their exams."""
+def _worst_strata(exams: Iterable[Exam]) -> dict[str, int]:
+    """Each patient's worst stratum over all of their exams."""
     worst: dict[str, int] = {}
     for exam in exams:
-        worst[exam.patient_id] = max(worst.get(exam.patient_id, 0), exam.worst_label())
+        worst[exam.patient_id] = max(worst.get(exam.patient_id, 0), exam.stratum())
     return worst
 
 
 def _parts(exams: list[Exam], count: int, seed: int) -> Iterator[list[Exam]]:
-    """`count` parts of the exams, grouped by patient and stratified by each patient's worst label."""
+    """`count` parts of the exams, grouped by patient and stratified by each patient's worst stratum."""
     from sklearn.model_selection import StratifiedGroupKFold  # slow to import, needed only here
 
     if count < 2:
         raise InputError(f"{count} folds cannot be made; --folds takes 2 or more")
-    worst = _worst_labels(exams)
+    worst = _worst_strata(exams)
     if len(worst) < count:
         raise InputError(f"{len(worst)} patients are too few for {count} folds; add exams or lower --folds")
     patients = [exam.patient_id for exam in exams]

@@ -68,7 +68,7 @@ def identity(model: Path | str, width: int, size: int) -> dict[str, Any]:
     """
     path = Path(model)
     if not path.is_file():
-        raise InputError(f"{path.parent.name}/{path.name}: no such checkpoint; train the holistic model with train.yaml")
+        raise InputError(f"{path.parent.name}/{path.name}: no such checkpoint; train it with train.yaml")
     return {"schema": SCHEMA, "model": hashlib.sha256(path.read_bytes()).hexdigest(), "width": width, "size": size}
 
 

@@ -80,8 +80,8 @@ def ensemble(holistic: float, attention: float) -> float:
 
 
 def probability(score: float) -> float:
-    """A score in 0–1 that keeps the order: its logistic. Examinations' are sums, so that it is no probability of one."""
-    return 1 / (1 + math.exp(-score)) if score >= 0 else 1 - 1 / (1 + math.exp(score))
+    """The logistic of a score: 0–1, in the same order. Of an examination, whose score is a sum, not calibrated."""
+    return 1 / (1 + math.exp(-score)) if score >= 0 else math.exp(score) / (1 + math.exp(score))
 
 
 def reader_scores(readers: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

@@ -338,7 +338,8 @@ def _write_study(study: Study, source: datalist.Datalist) -> None:
         variants[name] = {**entry, "steps": dict(_steps(study.out / name / f"fold{study.folds[0]}", stages))}
     write_json(study.out / "study.json", {
         "schema": SCHEMA,
-        **{k: study.plan[k] for k in ("title", "unit", "positive", "paper_rows", "comparisons", "screening") if k in study.plan},
+        **{k: study.plan[k] for k in ("title", "unit", "positive", "paper_rows", "comparisons", "screening")
+           if k in study.plan},
         "bundle": study.bundle.name,
         "preset": study.preset,
         "dataset": {

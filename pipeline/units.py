@@ -175,7 +175,7 @@ class CenterCrops:
 
 
 class Views:
-    """One array an image of a screening exam, `(1, 1, rows, columns)`: preprocessing gives what `transforms.LoadViews` does.
+    """One array a mammogram, `(1, 1, rows, columns)`: preprocessing gives what `transforms.LoadViews` does.
 
     Args:
         boxes: the table of `read_boxes`, where findings are marked; they are told, nothing depends on them.

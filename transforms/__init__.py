@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from transforms.mammogram import ReadMammogramd, read_mammogram
     from transforms.mammogram_geometry import BreastWindowd
     from transforms.mammogram_scale import FitSquared, ScaleToWidth, ScaleToWidthd
-    from transforms.mammogram_views import LoadMammogramd, LoadRegiond, LoadViews, Standardised
+    from transforms.mammogram_views import LoadMammogramd, LoadRegiond, LoadViews, StackViews, Standardised
     from transforms.n4 import N4BiasFieldCorrection, N4BiasFieldCorrectiond
     from transforms.read_prepared import LoadCropd, LoadLesionPatchd, LoadPreparedd, LoadSliced
     from transforms.volume import LoadVolumed
@@ -53,6 +53,7 @@ _HOME = {
     "ReadMammogramd": "mammogram",
     "ScaleToWidth": "mammogram_scale",
     "ScaleToWidthd": "mammogram_scale",
+    "StackViews": "mammogram_views",
     "Standardised": "mammogram_views",
     "read_mammogram": "mammogram",
 }
@@ -62,8 +63,8 @@ __all__ = [
     "KineticChannelsd", "LoadBreasts", "LoadBreastsd", "LoadCenterCrops", "LoadCropd", "LoadLesionPatchd",
     "LoadLesionSlices", "LoadLesionSlicesd", "LoadMammogramd", "LoadPreparedd", "LoadRegiond", "LoadSliced",
     "LoadViews", "LoadVolumed", "MalignancyResultd", "N4BiasFieldCorrection", "N4BiasFieldCorrectiond",
-    "RandRotateFlip", "RandRotateFlipd", "ReadMammogramd", "ScaleToWidth", "ScaleToWidthd", "Standardised",
-    "read_mammogram",
+    "RandRotateFlip", "RandRotateFlipd", "ReadMammogramd", "ScaleToWidth", "ScaleToWidthd", "StackViews",
+    "Standardised", "read_mammogram",
 ]
 
 

@@ -19,7 +19,7 @@ from monai.transforms import MapTransform, Transform
 from transforms.errors import InputError
 from transforms.mammogram import Mammogram, has_tissue, parse_view, read_mammogram
 from transforms.mammogram_geometry import Box, cut, standardise
-from transforms.mammogram_scale import INPUT, region_around
+from transforms.mammogram_scale import INPUT, ScaleToWidth, fit_square, region_around
 from transforms.read_prepared import open_prepared
 
 _LARGEST = 65535
@@ -81,6 +81,26 @@ def _whole_numbers(found: Mammogram) -> np.ndarray:
     if top > _LARGEST or not np.array_equal(pixels, np.rint(pixels)):
         pixels = np.rint(pixels * (_LARGEST / top))
     return pixels.astype(np.uint16)
+
+
+class StackViews(Transform):
+    """The views that `LoadViews` read as one batch for the holistic model (§4.2, evaluation).
+
+    Args:
+        width: columns that images are scaled to; paper: 976.
+        size: pixels of a side of the square input; paper: 976.
+    """
+
+    def __init__(self, width: int = INPUT, size: int = INPUT) -> None:
+        self.scale = ScaleToWidth(width)
+        self.size = int(size)
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the exam with `image` `(views, 1, size, size)` and `corners`, first pixels in the scaled pictures."""
+        fitted = [fit_square(self.scale(torch.from_numpy(view["pixels"].astype(np.float32))[None]), self.size)
+                  for view in data["views"].values()]
+        return {**data, "image": torch.stack([standardise(image) for image, _ in fitted]),
+                "corners": [corner for _, corner in fitted]}
 
 
 def content(pixels: np.ndarray) -> Box:

@@ -51,7 +51,7 @@ class WriteScreening:
 
     def collect(self, engine: Engine) -> None:
         """Take one batch of images."""
-        batch = engine.state.batch
+        batch: Any = engine.state.batch
         scores = risk_score(engine.state.output["pred"].detach().float()).cpu().tolist()
         for i, attention in enumerate(scores):
             case = {key: batch[key][i] for key in batch if key not in ("image", "label")}

@@ -56,7 +56,8 @@ def build_resnet(layers: int, channels: int, classes: int, widen: float = 1.0) -
     if layers not in _BUILDERS:
         raise InputError(f"layers is {layers}; choose {', '.join(map(str, _BUILDERS))}")
     return _BUILDERS[layers](spatial_dims=2, n_input_channels=channels, num_classes=classes, conv1_t_stride=2,
-                             bias_downsample=False, feed_forward=True, shortcut_type="B", pretrained=False, widen_factor=widen)
+                             bias_downsample=False, feed_forward=True, shortcut_type="B", pretrained=False,
+                             widen_factor=widen)
 
 
 def load_imagenet(network: ResNet, layers: int, weights: Path | str, grey: bool = False) -> None:

@@ -34,6 +34,7 @@ from pipeline.metrics import (
 )
 from pipeline.report.points import points
 from pipeline.report.predictions import BEST, Run, load_localisation
+from pipeline.report.screening import screening
 from pipeline.report.strata import readers, subgroups
 from pipeline.report.summary import fold_summary, plain
 
@@ -92,6 +93,7 @@ def analyse(run: Run, count: int = 2000, seed: int = 0) -> dict[str, Any]:
         "subgroups": subgroups(run, count, seed),
         "final": _final(run, count, seed),
         "points": points(run, count, seed),
+        "screening": screening(run, count, seed),
         "localisation": {name: found for name in run.variants if (found := _localisation(run, name))},
     })
 

@@ -98,9 +98,11 @@ def history_figure(run: Run) -> str:
     if path is None:
         return ""
     try:
-        table = pd.read_csv(path, usecols=["epoch", "train_accuracy", "val_accuracy"])
+        table = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a table ({str(error).strip()}); {AGAIN}") from None
+    if not {"epoch", "train_accuracy", "val_accuracy"} <= set(table):  # of a study that watches something else
+        return ""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.8, 2.8), layout="constrained")
         axes = figure.add_subplot()

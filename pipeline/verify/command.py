@@ -16,7 +16,7 @@ from pipeline.errors import InputError
 from pipeline.verify.codes import RULES, SEVERITIES, Issue
 from pipeline.verify.images import contrast_issues, duplicate_issues, image_issues
 from pipeline.verify.labels import fold_issues, label_issues
-from pipeline.verify.reading import Facts, read_facts, read_mammogram_facts
+from pipeline.verify.reading import Facts, is_volume, read_facts, read_mammogram_facts
 
 SCHEMA = "breast-bundles/verify/1"
 _MOST_WORKERS = 8  # beyond that a disk is slower, and every worker holds one image in memory
@@ -48,7 +48,7 @@ def verify(
         for name in exam.images
         if contrasts is None or name in contrasts
     ]
-    views = {path: name for _, name, path in uses} if datalist.modality == "MG" else {}
+    views = {path: name for _, name, path in uses if datalist.modality == "MG" and not is_volume(path)}
     facts = _read({path for _, _, path in uses}, views, workers, quick, progress)
     issues = [*contrast_issues(datalist, contrasts), *label_issues(datalist), *fold_issues(datalist)]
     issues += duplicate_issues([(exam.exam_id, name, path, facts[path]) for exam, name, path in uses])

@@ -47,6 +47,11 @@ class Facts:
         return replace(self, affine=with_spacing(self.affine, spacing_mm, ""))
 
 
+def is_volume(path: Path | str) -> bool:
+    """Whether a file is of a format for volumes: such mammograms are not read as the bundles read them."""
+    return str(path).lower().endswith((".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd"))
+
+
 def read_mammogram_facts(path: Path, view: str, quick: bool = False) -> Facts:
     """As `read_facts`, of a mammogram, DICOM or a picture: also whether it shows the view that the list says.
 

@@ -29,21 +29,24 @@ UNITS = r"§|Ours|epoch|voxel|degree|mm|breast|process|fold|part|channel|map|row
 # What differs between bundles: the fixture of prepared data, settings that make inference small, the network's input,
 # and the settings that prepare.yaml and inference.yaml must share.
 PREPARED = {"breast_mri_curriculum": "tiny_prepared", "breast_mri_transfer": "tiny_lesions",
-            "breast_ultrasound_center_point": "tiny_crops"}
+            "breast_ultrasound_center_point": "tiny_crops", "mammography_attention": "tiny_views"}
 GIVEN = {"breast_mri_curriculum": {"backbone": None}, "breast_mri_transfer": {"weights": None}}
 SMALL = {
     "breast_mri_curriculum": {"matrix": [128, 128, 8], "rows": 64, "spread": 2.0},
     "breast_mri_transfer": {"patch_size": 12, "shrink_factor": [1, 1, 1], "iterations": [2], "image_size": 64},
     "breast_ultrasound_center_point": {"shape": [8, 32, 32], "step": [8, 16, 16], "widths": [4, 4, 4, 4]},
+    "mammography_attention": {"layers": 18, "widen": 0.125, "width": 48, "size": 48, "region": 32},
 }
 INPUT = {"breast_mri_curriculum": (64, 64, 8), "breast_mri_transfer": (64, 64),
-         "breast_ultrasound_center_point": (8, 64, 64)}
+         "breast_ultrasound_center_point": (8, 64, 64), "mammography_attention": (64, 64)}
 SHARED = {
     "breast_mri_curriculum": ("channels", "matrix", "rows", "field_of_view", "align"),
     "breast_mri_transfer": ("patch_size", "extent", "subtraction", "shrink_factor", "iterations", "shared"),
     "breast_ultrasound_center_point": ("axes", "spacing"),
+    "mammography_attention": ("stored", "check_side"),
 }
-EXAMS = {"breast_ultrasound_center_point": "ultrasound_cohort"}  # of inference; the others have MRI
+EXAMS = {"breast_ultrasound_center_point": "ultrasound_cohort",  # of inference; the others have MRI
+         "mammography_attention": "mammography_cohort"}
 
 each_bundle = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
 each_config = pytest.mark.parametrize(
@@ -75,7 +78,10 @@ def test_layout_and_name(bundle) -> None:
 @pytest.mark.parametrize("files", TRAININGS, ids=lambda files: "+".join(p.stem for p in files))
 def test_training_has_the_properties_that_monai_asks_for(files, request, tmp_path) -> None:
     prepared = request.getfixturevalue(PREPARED[files[0].parents[1].name])
-    given = GIVEN.get(files[0].parents[1].name, {})
+    given = dict(GIVEN.get(files[0].parents[1].name, {}))
+    if files[-1].stem == "attention":  # what the model before it leaves
+        given |= {"regions": str(prepared / "regions.json"), "holistic": str(prepared / "holistic.pt"), "layers": 18,
+                  "widen": 0.125}
     workflow = ConfigWorkflow([str(p) for p in files], workflow_type="train", logging_file=False,
                               bundle_root=str(files[0].parents[1]), dataset_dir=str(prepared), **given,
                               output_dir=str(tmp_path), ckpt_dir=str(tmp_path), workers=0)
@@ -184,8 +190,9 @@ def test_configs_agree(bundle) -> None:
                 for step in content if step["_target_"] not in between]
 
     # Inference prepares like prepare.yaml and then goes on like train.yaml. Whole volumes are cut after they are read:
-    # tests/unit/pipeline/test_volumes.py holds that their windows are crops.
-    if bundle.name == "breast_ultrasound_center_point":
+    # tests/unit/pipeline/test_volumes.py holds that their windows are crops. Both mammography models answer one exam:
+    # tests/bundles/test_mammography_runs.py holds that its scores are those of evaluation.
+    if bundle.name in ("breast_ultrasound_center_point", "mammography_attention"):
         return
     first = prepare["preprocessing"]
     wanted = steps(first.get("transforms", [first]) + train["train"]["deterministic_transforms"])

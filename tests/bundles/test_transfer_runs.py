@@ -88,7 +88,8 @@ def test_evaluation_writes_a_row_a_lesion(prepared, model, work) -> None:
     assert {(r["exam_id"], r["lesion_id"]) for r in rows} == set(wanted) and len(rows) == len(wanted)
     with (work / "evaluated" / "curves.csv").open() as file:
         curves = list(csv.DictReader(file))
-    assert {(c["exam_id"], c["lesion_id"]) for c in curves} == {k for k, c in wanted.items() if c["fold"] == 1}
+    tested = {key for key, lesion in wanted.items() if lesion["splits"][1] == "test"}
+    assert {(c["exam_id"], c["lesion_id"]) for c in curves} == tested
     with np.load(work / "evaluated" / "contrasts.npz") as shown:
         assert list(shown["names"])[5] == "sub" and shown["patch"].shape == (7, 12, 12)
     for row in rows:
@@ -126,7 +127,8 @@ def test_what_is_wrong_is_named_in_one_line(prepared, model, work, tmp_path) -> 
     (tmp_path / "lacking").mkdir()
     (tmp_path / "lacking" / "prepared.json").write_text(json.dumps(lacking))
     first = lacking["lesions"][0]
-    train = {"dataset_dir": tmp_path / "lacking", "output_dir": tmp_path / "out", "fold": (first["fold"] + 1) % 3,
+    train = {"dataset_dir": tmp_path / "lacking", "output_dir": tmp_path / "out",
+             "fold": (first["splits"].index("test") + 1) % 3,
              "ckpt_dir": tmp_path / "out", "weights": "$None", "workers": 0}
     for ended, message in [
         (monai("inference", dataset_dir=exam, lesions=table, **same), "column z_mm is missing"),

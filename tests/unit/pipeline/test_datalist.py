@@ -92,6 +92,15 @@ def test_folds_64_16_20_grouped_and_stratified(seed: int) -> None:
         assert sum(map(len, patients)) == len(set.union(*patients)), "a patient is in two parts"
 
 
+def test_interval_cancers_are_spread_over_the_folds() -> None:
+    exams = [Exam(f"E{i}", f"P{i}", {}, breasts(2 if i < 40 else 0), groups={"detection": kind}) for i, kind in
+             enumerate(["screen"] * 30 + ["interval"] * 10 + ["negative"] * 160)]
+    assign_folds(exams, 10)
+    for kind, count in (("screen", 3), ("interval", 1), ("negative", 16)):
+        folds = Counter(exam.fold for exam in exams if exam.groups["detection"] == kind)
+        assert folds == dict.fromkeys(range(10), count)
+
+
 def test_every_exam_is_tested_exactly_once() -> None:
     exams = cohort()
     assign_folds(exams)

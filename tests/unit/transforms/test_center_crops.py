@@ -78,7 +78,7 @@ def test_half_of_the_healthy_crops_lie_where_lesions_do(volume):
     cut = LoadCenterCrops((5, 9, 9), healthy=40, places=places)
     grid = read_volume(path)[1]
     starts = cut._healthy(grid, [], np.random.default_rng(0))
-    middles = np.array([*starts.values()]) + [4, 4, 2]
+    middles = np.array(list(starts.values())) + np.array([4, 4, 2])
     near = (np.abs((middles + 0.5) / grid.shape - places) < 0.1).all(axis=1)
     assert 18 <= near.sum() <= 24
 

@@ -23,7 +23,7 @@ from transforms.mammogram_geometry import (
 )
 from transforms.mammogram_scale import native_point, region_around
 
-EXAM = Path(__file__).parents[3] / "shared" / "data" / "mammography_exam"
+EXAM = Path(__file__).parents[4] / "shared" / "data" / "mammography_exam"
 
 
 def rules(rows: int, columns: int, **changes) -> CropRules:

@@ -1,0 +1,77 @@
+"""Regions of attention: kept a model, never found twice, and whether they hold a lesion."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline import regions
+from pipeline.errors import InputError
+from transforms.mammogram_scale import fit_square, region_around
+
+CASES = [{"exam_id": "E1", "image_id": "L-CC"}, {"exam_id": "E1", "image_id": "L-MLO"}]
+FOUND = {"E1/L-CC": {"center": [3.0, 4.0], "score": -0.5}}
+
+
+@pytest.fixture
+def model(tmp_path):
+    torch.save({"weight": torch.ones(2)}, tmp_path / "holistic.pt")
+    return tmp_path / "holistic.pt"
+
+
+def test_what_a_model_found_is_not_found_again(tmp_path, model) -> None:
+    path, about = tmp_path / "regions.json", regions.identity(model, 976, 976)
+    assert regions.unknown(CASES, path, about) == CASES
+    regions.save(path, about, FOUND)
+    assert regions.unknown(CASES, path, about) == CASES[1:]
+    assert regions.unknown(CASES, path, {**about, "width": 488}) == CASES  # another input, other centres
+    torch.save({"weight": torch.zeros(2)}, model)
+    assert regions.unknown(CASES, path, regions.identity(model, 976, 976)) == CASES
+
+
+def test_cases_get_their_centers_or_one_line(tmp_path, model) -> None:
+    path, about = tmp_path / "regions.json", regions.identity(model, 976, 976)
+    with pytest.raises(InputError, match=r"no such file of regions; run regions\.yaml"):
+        regions.with_centers(CASES, path)
+    regions.save(path, about, FOUND)
+    (case,) = regions.with_centers(CASES[:1], path, model, 976, 976)
+    assert case["center"] == [3.0, 4.0] and case["holistic"] == -0.5
+    with pytest.raises(InputError, match="exam E1, L-MLO is not in it"):
+        regions.with_centers(CASES, path)
+    with pytest.raises(InputError, match="another holistic model"):
+        regions.with_centers(CASES[:1], path, model, 488, 976)
+    assert set(json.loads(path.read_text())) == {"schema", "model", "width", "size", "images"}
+
+
+def test_a_center_on_the_whole_picture() -> None:
+    # 400 × 200 pixels scaled to width 100: 200 rows, of which the square of 100 takes rows 50 to 149.
+    _, corner = fit_square(torch.zeros(1, 200, 100), 100)
+    assert corner == (50, 0)
+    maps = torch.zeros(1, 100, 100)
+    maps[0, 10, 20] = 1
+    ((row, column),) = regions.native_centers(maps, [corner], [(400, 200)], 100)
+    assert (row, column) == (120.5, 40.5)  # the middle of native pixels 120, 121 and 40, 41
+
+
+def test_a_small_picture_is_padded_around() -> None:
+    image, corner = fit_square(torch.ones(1, 6, 10), 10)
+    assert corner == (-2, 0) and image.sum() == 60 and image[0, :2].sum() == 0
+
+
+@pytest.mark.parametrize(("shape", "size"), [((40, 30), 10), ((8, 30), 10), ((8, 9), 10)])
+def test_regions_hold_what_their_box_holds(shape, size) -> None:
+    random = np.random.default_rng(0)
+    points = random.uniform(0, shape, (50, 2))
+    target = np.array([[shape[0] / 2, shape[1] / 3]])
+    wanted = [box.top - 0.5 <= target[0, 0] < box.bottom - 0.5 and box.left - 0.5 <= target[0, 1] < box.right - 0.5
+              for box in (region_around(shape, tuple(point), size) for point in points)]
+    assert regions.holds(points, shape, size, target).tolist() == wanted
+
+
+def test_points_of_the_breast() -> None:
+    part = np.zeros((4, 6), np.uint16)
+    part[1, 2:5] = 7
+    assert regions.breast_points(part, (100, 100, 10, 20)).tolist() == [[11, 22], [11, 23], [11, 24]]

@@ -1,0 +1,59 @@
+"""Screening: training labels of §4.1, scores of §3.3 and §3.4, readers of §4.3, and the report's table from them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from pipeline.metrics import auroc
+from pipeline.report.screening import Matched
+from pipeline.screening import breast_score, ensemble, exam_score, image_label, probability, reader_scores
+
+
+@pytest.mark.parametrize(("detection", "malignant", "label", "with_other"), [
+    ("screen", 1, 1, 1),  # the affected breast
+    ("screen", 0, None, 0),  # the other one
+    ("screen", None, None, None),
+    ("interval", 1, 0, 0),  # not found by this examination
+    ("interval", 0, 0, 0),
+    ("negative", 0, 0, 0),
+    (None, 1, 1, 1),  # the list does not say how: the breast's label
+    (None, 0, 0, 0),
+    (None, None, None, None),
+])
+def test_labels_of_images(detection, malignant, label, with_other) -> None:
+    case = {"detection": detection, "malignant": malignant}
+    assert image_label(case) == label
+    assert image_label(case, "negative") == with_other
+
+
+def test_scores_of_breasts_and_exams() -> None:
+    images = [("L", "CC", 1.0), ("L", "MLO", 0.5), ("R", "CC", 2.0), ("R", "MLO", -1.0)]
+    assert exam_score(images) == (1.5, {"L": 1.5, "R": 1.0})
+    assert breast_score([("MLO", 0.75)]) == 1.5  # the view that is missing counts as the other
+    assert breast_score([("CC", 1.0), ("CC", 3.0), ("MLO", 0.5)]) == 2.5  # repeats are averaged
+    assert ensemble(1.0, -2.0) == -0.5
+
+
+def test_probability_keeps_the_order_of_large_scores() -> None:
+    assert probability(0.0) == 0.5 and probability(math.log(3)) == pytest.approx(0.75)
+    assert 0 < probability(-30.0) < probability(-29.9) < probability(29.9) < probability(30.0) < 1
+
+
+def test_readers_of_an_exam() -> None:
+    both = {"a": {"L": 2.0, "R": 3.0}, "b": {"L": 4.0, "R": 1.0}}
+    assert reader_scores(both) == {"a": 3.0, "b": 4.0, "all": 6.0}  # sums 6 and 4
+    assert reader_scores({"a": {"exam": 1.0}, "b": {"exam": 0.0}}) == {"a": 1.0, "b": 0.0}  # no sum of exams' scores
+    assert reader_scores({"a": {"L": 2.0}}) == {"a": 2.0}
+
+
+def test_sensitivity_at_a_readers_specificity() -> None:
+    label = np.array([1, 1, 1, 0, 0, 0, 0])
+    score = np.array([0.9, 0.6, 0.1, 0.8, 0.5, 0.2, 0.05])
+    called = np.array([1, 0, 1, 1, 0, 0, 0])  # specificity 3/4: one false positive is allowed
+    found = Matched(label, score, called)
+    weight = np.array([[1.0] * 7, [1, 1, 1, 0, 1, 1, 1]])  # then without the false positive: none is allowed
+    np.testing.assert_allclose(found(weight), [[2 / 3, 2 / 3], [2 / 3, 2 / 3]])
+    assert auroc(label, score) == pytest.approx(8 / 12)
