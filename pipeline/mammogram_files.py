@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,16 +25,18 @@ from transforms.mammogram_scale import region_around
 ENDINGS = (".dcm", ".dicom", ".png", ".tif", ".tiff")
 VARIANTS = ("holistic", "attention", "ensemble")
 WANTED = ("L-CC", "L-MLO", "R-CC", "R-MLO")
+_VIEW = re.compile(r"(?<![A-Z0-9])([LR])[-_ ]?(CC|MLO)(-\d+)?$")
 
 
 def find(path: Path | str) -> list[dict[str, Any]]:
     """The exams under a path: a folder with the files of one exam, a folder of such folders, or one file.
 
     Args:
-        path: files are called after their view (`L-CC.png`, `R-MLO-2.dcm`), or are DICOM with a header that says it.
+        path: files' names end in their view (`L-CC.png`, `R-MLO-2.dcm`, `0412_r_cc.tif`), or they are DICOM and their
+            headers say it.
 
     Returns:
-        one `{"exam_id": name, "image": {file's name without ending: path}}` an exam.
+        one `{"exam_id": name, "image": {view, or the file's name without ending: path}}` an exam.
 
     Raises:
         InputError: nothing there.
@@ -42,12 +45,25 @@ def find(path: Path | str) -> list[dict[str, Any]]:
     if not root.exists():
         raise InputError(f"{root.name}: no such exam; give a folder with one file a view")
     if root.is_file():
-        return [{"exam_id": root.name.partition(".")[0], "image": {root.name.partition(".")[0]: str(root)}}]
+        return [{"exam_id": root.name.partition(".")[0], "image": _named([root])}]
     folders = [root] if _images(root) else sorted(each for each in root.iterdir() if each.is_dir() and _images(each))
     if not folders:
         raise InputError(f"{root.name}: holds no mammogram; expected {', '.join(ENDINGS)}")
-    return [{"exam_id": each.resolve().name, "image": {p.name.rpartition(".")[0] or p.name: str(p)
-                                                       for p in _images(each)}} for each in folders]
+    return [{"exam_id": each.resolve().name, "image": _named(_images(each))} for each in folders]
+
+
+def _named(files: Sequence[Path]) -> dict[str, str]:
+    """Paths by the view that a file's name ends in, second ones as repeats; else by the name."""
+    found: dict[str, str] = {}
+    for file in files:
+        stem = file.name.rpartition(".")[0] or file.name
+        view = _VIEW.search(stem.upper())
+        name = f"{view[1]}-{view[2]}{view[3] or ''}" if view else stem
+        number, free = 2, name
+        while free in found:
+            free, number = f"{name}-{number}", number + 1
+        found[free] = str(file)
+    return found
 
 
 def _images(folder: Path) -> list[Path]:

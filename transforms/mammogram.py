@@ -165,7 +165,7 @@ def _agree(name: str, table: str | None, side: str | None, view: str | None) -> 
                                  code="view")
         return said
     if side is None or view is None:
-        raise InputError(f"{name}: nothing says which side and view it shows; name it in the table, as L-CC",
+        raise InputError(f"{name}: nothing says which side and view it shows; name the file as its view, L-CC",
                          code="view")
     return side, view
 
