@@ -16,6 +16,7 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no threads in a process that forks
 warnings.filterwarnings("ignore")
 
+import area  # noqa: E402
 import bias  # noqa: E402
 import mammography  # noqa: E402
 import measure  # noqa: E402
@@ -23,12 +24,14 @@ import network  # noqa: E402
 import prepare  # noqa: E402
 import psutil  # noqa: E402
 import small  # noqa: E402
+import tradeoff  # noqa: E402
 import transfer  # noqa: E402
 
 from pipeline.phantoms.breast_mri import write_cohort  # noqa: E402
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-GROUPS = ("prepare", "step", "inference", "augment", "resample", "read", "bias", "transfer", "mammography")
+GROUPS = ("prepare", "step", "inference", "augment", "resample", "read", "bias", "transfer", "mammography", "tradeoff",
+          "area")
 
 
 def main() -> None:
@@ -77,6 +80,8 @@ def _measure(folder: Path, groups: list[str] | tuple[str, ...], repeats: int) ->
         "bias": lambda: bias.report(repeats),
         "transfer": lambda: transfer.report(repeats),
         "mammography": lambda: mammography.report(repeats),
+        "tradeoff": lambda: tradeoff.report(),
+        "area": lambda: area.report(repeats),
     }
     lines = []
     for group in GROUPS:
