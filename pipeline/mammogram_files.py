@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
+from PIL import Image
 from torch import nn
 
 from pipeline.datalist import write_json
+from pipeline.dicom_picture import write_dicom_picture
 from pipeline.errors import InputError
 from pipeline.networks.mammogram_resnet import risk_score
 from pipeline.regions import native_centers
@@ -87,7 +89,7 @@ def collate(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 class SaveExamd(MapTransform):
-    """Write an exam's answer: `<name>_result.json` and `<name>_saliency.png`.
+    """Write an exam's answer: `<name>_result.json` and `<name>_saliency.png`, on request `<name>_saliency.dcm`, too.
 
     The result has the three scores (holistic, attention, ensemble) of every image, breast and of the exam, and of each
     image the centre of attention and the region, in pixels of the file. A breast with one view counts that view twice,
@@ -99,14 +101,15 @@ class SaveExamd(MapTransform):
         output_dir: where the files go.
         width: columns that images were scaled to for the holistic model.
         region: pixels of a region's side.
+        dicom: write the picture as DICOM, too.
     """
 
     def __init__(self, keys: KeysCollection, attention: nn.Module, output_dir: Path | str, width: int, region: int,
-                 allow_missing_keys: bool = False) -> None:
+                 dicom: bool = False, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
         self.attention = attention
         self.output_dir = Path(output_dir)
-        self.width, self.region = int(width), int(region)
+        self.width, self.region, self.dicom = int(width), int(region), bool(dicom)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
@@ -132,8 +135,10 @@ class SaveExamd(MapTransform):
             "images": images, "notes": _notes(list(views))}
         self.output_dir.mkdir(parents=True, exist_ok=True)
         write_json(self.output_dir / f"{name}_result.json", result["result"])
-        _picture(views, answer["maps"], result["corners"], centers, boxes, scores, self.width,
-                 self.output_dir / f"{name}_saliency.png")
+        picture = _picture(views, answer["maps"], result["corners"], centers, boxes, scores, self.width,
+                           self.output_dir / f"{name}_saliency.png")
+        if self.dicom:
+            write_dicom_picture(self.output_dir / f"{name}_saliency.dcm", picture, name, "Saliency and regions")
         print(f"{name}: exam scores {', '.join(f'{v} {sums[v][0]:.3f}' for v in VARIANTS)}; in {self.output_dir}",
               flush=True)
         return result
@@ -166,8 +171,12 @@ def _notes(names: list[str]) -> list[str]:
 
 def _picture(views: Mapping[str, dict[str, Any]], maps: torch.Tensor, corners: Sequence[Sequence[int]],
              centers: Sequence[Sequence[float]], boxes: Sequence[Box], scores: Mapping[str, Sequence[float]],
-             width: int, path: Path) -> None:
-    """Every view with its most salient pixels (green), their centre (red) and the region (Figure 1), enlarged below."""
+             width: int, path: Path) -> np.ndarray:
+    """Every view with its most salient pixels (green), their centre (red) and the region (Figure 1), enlarged below.
+
+    Returns:
+        what is written, uint8 `(rows, columns, 3)`.
+    """
     import matplotlib
 
     matplotlib.use("agg")
@@ -205,3 +214,4 @@ def _picture(views: Mapping[str, dict[str, Any]], maps: torch.Tensor, corners: S
     figure.savefig(temporary, dpi=100)
     plt.close(figure)
     temporary.replace(path)
+    return np.asarray(Image.open(path).convert("RGB"))

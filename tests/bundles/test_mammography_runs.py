@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.image
+import pydicom
 import pytest
 
 from pipeline.screening import exam_score, probability
@@ -92,7 +93,8 @@ def test_inference_gives_the_scores_of_evaluation(work, mammography_cohort, tmp_
     wanted = [i for i in read(work / "evaluated" / "images.csv") if i["split"] == "test"]
     name = wanted[0]["exam_id"]
     models = {"model": work / "holistic.pt", "attention": work / "attention.pt", **SMALL, "region": 32}
-    ok(monai("inference", dataset_dir=mammography_cohort.folder / "exams" / name, output_dir=tmp_path, **models))
+    ok(monai("inference", dataset_dir=mammography_cohort.folder / "exams" / name, output_dir=tmp_path,
+              dicom=True, **models))
     result = json.loads((tmp_path / f"{name}_result.json").read_text())
     for image in (i for i in wanted if i["exam_id"] == name):
         found = result["images"][image["image_id"]]
@@ -100,7 +102,9 @@ def test_inference_gives_the_scores_of_evaluation(work, mammography_cohort, tmp_
             assert found[variant] == pytest.approx(float(image[variant]), abs=2e-4)
     assert result["exam"]["ensemble"] == pytest.approx(max(b["ensemble"] for b in result["breasts"].values()))
     assert result["notes"] == [] and 0 < result["probability"] < 1
-    assert matplotlib.image.imread(tmp_path / f"{name}_saliency.png")[..., :3].std() > 0.05
+    picture = matplotlib.image.imread(tmp_path / f"{name}_saliency.png")[..., :3]
+    assert picture.std() > 0.05
+    assert pydicom.dcmread(tmp_path / f"{name}_saliency.dcm").pixel_array.shape == picture.shape
 
 
 @pytest.mark.slow

@@ -70,3 +70,17 @@ def test_settings_that_are_refused(tmp_path) -> None:
 
 def test_risk_is_positive_less_negative() -> None:
     assert risk_score(torch.tensor([[1.0, 3.0], [2.0, -1.0]])).tolist() == [2.0, -3.0]
+
+
+def test_a_few_images_can_be_learned_by_heart() -> None:
+    torch.manual_seed(0)
+    network = mammogram_resnet(layers=18, widen=0.25)
+    images, labels = torch.randn(8, 1, 64, 64), torch.tensor([0, 1] * 4)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+    for _ in range(30):
+        optimizer.zero_grad()
+        F.cross_entropy(network(images), labels).backward()
+        optimizer.step()
+    with torch.no_grad():
+        assert F.cross_entropy(network.eval()(images), labels) < 0.1
+        assert ((risk_score(network(images)) > 0).long() == labels).all()
