@@ -14,8 +14,8 @@ from pipeline.networks.mammogram_resnet import mammogram_resnet
 
 PAPER = (101, 976, 4)  # layers, pixels of a side, batch
 CARD = 11178  # MB of GPU memory that the paper had
-SETTINGS = [PAPER, (101, 976, 2), (101, 976, 1), (101, 720, 4), (101, 720, 8), (101, 488, 4), (101, 488, 16),
-            (50, 976, 4), (18, 976, 4), (18, 1464, 4)]
+SETTINGS = [PAPER, (101, 976, 2), (101, 976, 1), (101, 1200, 4), (101, 720, 4), (101, 720, 8), (101, 488, 4),
+            (101, 488, 16), (50, 976, 4), (18, 976, 4), (18, 1464, 4)]
 
 
 def step(layers: int, side: int, batch: int, kind: str = "fp32") -> Callable[[], float]:

@@ -7,8 +7,7 @@ The tissues come from `breast_tissue`, lesions and vessels from `breast_shapes`,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -121,37 +120,6 @@ def make_exam(spec: ExamSpec, preset: Preset | str, rng: np.random.Generator) ->
     return exam
 
 
-def write_cohort(output: Path | str, preset: Preset | str = "demo", exams: int | None = None, seed: int = 0,
-                 workers: int | None = None, progress: bool = True) -> Path:
-    """Write a cohort; what an earlier run of the same cohort finished is kept.
-
-    Args:
-        output: folder, made where it is missing.
-        preset: a preset or its name.
-        exams: number of exams; None for the preset's.
-        seed: not negative.
-        workers: processes; None for one a core. The files do not depend on it.
-        progress: show a bar.
-
-    Returns:
-        The folder.
-
-    Raises:
-        InputError: no such preset, a number out of range, or the folder holds something else.
-    """
-    name, chosen = cohort.choose(PRESETS, preset, exams, seed, workers)
-    exams = chosen.exams if exams is None else exams
-    output = Path(output)
-    preset = replace(chosen, exams=exams)
-    cohort.claim(output, {"generator": VERSION, "preset": name, "seed": seed, **asdict(preset)})
-    specs = draw_cohort(exams, seed)
-    cohort.make_all(output, [s.exam_id for s in specs], partial(_files, specs, preset), workers, progress)
-    _write_tables(output, specs)
-    about = _README.format(exams=exams, preset=name, seed=seed, version=VERSION)
-    cohort.write_text(output / "README.txt", about)
-    return output
-
-
 def _files(specs: list[ExamSpec], preset: Preset, index: int) -> Mapping[str, bytes]:
     spec = specs[index]
     exam = make_exam(spec, preset, np.random.default_rng([spec.seed, spec.index]))
@@ -159,7 +127,7 @@ def _files(specs: list[ExamSpec], preset: Preset, index: int) -> Mapping[str, by
     return {f"{name}.nii.gz": cohort.nifti_bytes(exam[name], affine) for name, affine in affines.items()}
 
 
-def _write_tables(output: Path, specs: list[ExamSpec]) -> None:
+def _write_tables(output: Path, specs: list[ExamSpec], preset: Preset) -> None:
     images = [*PHASES, "t2", "lesions_mask"]
     rows = [
         [s.exam_id, s.patient_id, *(f"exams/{s.exam_id}/{image}.nii.gz" for image in images),
@@ -222,3 +190,7 @@ lesions differ in kinetics and margin and in nothing else, and both overlap: no 
 reader1_left and reader1_right come from no reader. They simulate one: a score from 1 to 5 drawn from a noisy
 view of the truth, with an AUROC of about 0.93 for malignant breasts.
 """
+
+PHANTOM = cohort.Phantom(VERSION, PRESETS, lambda preset, seed: draw_cohort(preset.exams, seed), _files,
+                         _write_tables, _README)
+write_cohort = PHANTOM.write

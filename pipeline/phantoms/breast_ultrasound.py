@@ -7,8 +7,7 @@ One exam is one volume: two volumes of a patient do not share a space. What a vo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -105,36 +104,6 @@ def centers_mm(spec: VolumeSpec, preset: Preset) -> list[np.ndarray]:
     return [affine[:3, :3] @ grid.index(np.array(lesion.place)) + affine[:3, 3] for lesion in spec.lesions]
 
 
-def write_cohort(output: Path | str, preset: Preset | str = "demo", exams: int | None = None, seed: int = 0,
-                 workers: int | None = None, progress: bool = True) -> Path:
-    """Write a cohort; what an earlier run of the same cohort finished is kept.
-
-    Args:
-        output: folder, made where it is missing.
-        preset: a preset or its name.
-        exams: number of volumes; None for the preset's.
-        seed: not negative.
-        workers: processes; None for one a core. The files do not depend on it.
-        progress: show a bar.
-
-    Returns:
-        The folder.
-
-    Raises:
-        InputError: no such preset, a number out of range, or the folder holds something else.
-    """
-    name, chosen = cohort.choose(PRESETS, preset, exams, seed, workers)
-    exams = chosen.exams if exams is None else exams
-    output, chosen = Path(output), replace(chosen, exams=exams)
-    cohort.claim(output, {"generator": VERSION, "preset": name, "seed": seed, **asdict(chosen)})
-    specs = draw_cohort(exams, chosen.field, seed)
-    cohort.make_all(output, [s.exam_id for s in specs], partial(_files, specs, chosen), workers, progress)
-    _write_tables(output, specs, chosen)
-    about = _README.format(exams=exams, preset=name, seed=seed, version=VERSION)
-    cohort.write_text(output / "README.txt", about)
-    return output
-
-
 def _files(specs: list[VolumeSpec], preset: Preset, index: int) -> Mapping[str, bytes]:
     spec = specs[index]
     exam = make_exam(spec, preset, np.random.default_rng([spec.seed, spec.index]))
@@ -178,3 +147,7 @@ Every volume, healthy or not, has other dark places: fat between the gland's lob
 and ribs, edges without contact. Malignant lesions are more often irregular, with a shadow behind; benign ones smooth
 and brighter behind; both overlap.
 """
+
+PHANTOM = cohort.Phantom(VERSION, PRESETS, lambda preset, seed: draw_cohort(preset.exams, preset.field, seed), _files,
+                         _write_tables, _README)
+write_cohort = PHANTOM.write

@@ -9,8 +9,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import nibabel as nib
 import numpy as np
@@ -21,7 +23,66 @@ from tqdm import tqdm
 from pipeline.errors import InputError
 
 MARKER = "phantom.json"
-Preset = TypeVar("Preset")
+Preset = TypeVar("Preset", bound="CohortPreset")
+
+
+class CohortPreset(Protocol):
+    """A modality's settings, a dataclass: how many exams, and what decides their pixels."""
+
+    @property
+    def exams(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Phantom(Generic[Preset]):
+    """What is special of one modality's cohorts.
+
+    Attributes:
+        version: raised with every change that changes a voxel.
+        presets: by name.
+        draw: preset and seed to what the cohort holds, an exam each, before anything is rendered.
+        files: exams, preset and an exam's number to its files, name -> content; it is sent to other processes.
+        tables: writes the tables into the cohort's folder.
+        readme: of the cohort, with `{exams}`, `{preset}`, `{seed}` and `{version}`.
+    """
+
+    version: str
+    presets: Mapping[str, Preset]
+    draw: Callable[[Preset, int], list[Any]]
+    files: Callable[[list[Any], Preset, int], Mapping[str, bytes]]
+    tables: Callable[[Path, list[Any], Preset], None]
+    readme: str
+
+    def write(self, output: Path | str, preset: Preset | str = "demo", exams: int | None = None, seed: int = 0,
+              workers: int | None = None, progress: bool = True) -> Path:
+        """Write a cohort; what an earlier run of the same cohort finished is kept.
+
+        Args:
+            output: folder, made where it is missing.
+            preset: a preset or its name.
+            exams: their number; None for the preset's.
+            seed: not negative.
+            workers: processes; None for one a core. The files do not depend on it.
+            progress: show a bar.
+
+        Returns:
+            The folder.
+
+        Raises:
+            InputError: no such preset, a number out of range, or the folder holds something else.
+        """
+        name, chosen = choose(self.presets, preset, exams, seed, workers)
+        if exams is not None:
+            chosen = replace(chosen, exams=exams)  # type: ignore[type-var]
+        output = Path(output)
+        claim(output, {"generator": self.version, "preset": name, "seed": seed,
+                       **asdict(chosen)})  # type: ignore[call-overload]
+        specs = self.draw(chosen, seed)
+        make_all(output, [s.exam_id for s in specs], partial(self.files, specs, chosen), workers, progress)
+        self.tables(output, specs, chosen)
+        write_text(output / "README.txt",
+                   self.readme.format(exams=chosen.exams, preset=name, seed=seed, version=self.version))
+        return output
 
 
 def choose(presets: Mapping[str, Preset], preset: Preset | str, exams: int | None, seed: int,

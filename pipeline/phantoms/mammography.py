@@ -7,8 +7,7 @@ What an exam holds comes from `mammography_specs`, its tissue from `mammography_
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -150,36 +149,6 @@ def _label(pixels: np.ndarray, frame: Frame) -> None:
         corner[line:-line, line:-line] = 0
 
 
-def write_cohort(output: Path | str, preset: Preset | str = "demo", exams: int | None = None, seed: int = 0,
-                 workers: int | None = None, progress: bool = True) -> Path:
-    """Write a cohort; what an earlier run of the same cohort finished is kept.
-
-    Args:
-        output: folder, made where it is missing.
-        preset: a preset or its name.
-        exams: their number; None for the preset's.
-        seed: not negative.
-        workers: processes; None for one a core. The files do not depend on it.
-        progress: show a bar.
-
-    Returns:
-        The folder.
-
-    Raises:
-        InputError: no such preset, a number out of range, or the folder holds something else.
-    """
-    name, chosen = cohort.choose(PRESETS, preset, exams, seed, workers)
-    exams = chosen.exams if exams is None else exams
-    output, chosen = Path(output), replace(chosen, exams=exams)
-    cohort.claim(output, {"generator": VERSION, "preset": name, "seed": seed, **asdict(chosen)})
-    specs = draw_cohort(exams, chosen.shares, chosen.diameters, seed)
-    cohort.make_all(output, [s.exam_id for s in specs], partial(_files, specs, chosen), workers, progress)
-    _write_tables(output, specs, chosen)
-    about = _README.format(exams=exams, preset=name, seed=seed, version=VERSION)
-    cohort.write_text(output / "README.txt", about)
-    return output
-
-
 def _files(specs: list[ExamSpec], preset: Preset, index: int) -> Mapping[str, bytes]:
     spec = specs[index]
     images = make_exam(spec, preset)
@@ -222,3 +191,8 @@ Datalist: python -m data_lists csv exams.csv --modality MG -o list.json
 Every breast, healthy or not, may have vessels, single calcifications, knots of tissue and nodes. Malignant findings
 have spicules or clusters of fine calcifications, benign ones are smooth or have few round calcifications.
 """
+
+PHANTOM = cohort.Phantom(
+    VERSION, PRESETS, lambda preset, seed: draw_cohort(preset.exams, preset.shares, preset.diameters, seed), _files,
+    _write_tables, _README)
+write_cohort = PHANTOM.write
