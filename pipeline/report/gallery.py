@@ -32,6 +32,7 @@ class Picture:
     columns: int
     rows: float  # in units of a pixel's width
     points: list[tuple[float, float, bool]]  # column, row (centre of a pixel is at + 0.5), malignant
+    box: tuple[float, float, float, float] | None = None  # column, row, width, height of a region
 
     @property
     def radius(self) -> float:
@@ -54,7 +55,8 @@ def gallery(run: Run, metrics: dict[str, Any]) -> tuple[str | None, list[Picture
         kinds: dict[str, list[Picture]] = {kind: [] for kind in KINDS}
         cuts = dict(zip(run.folds, metrics["variants"][variant]["threshold"], strict=True))
         for fold in run.tested:
-            for path in sorted((run.place(variant, fold) / "maps").glob("*.npz")):
+            place = run.place(variant, fold)
+            for path in sorted([*place.glob("maps/*.npz"), *place.glob("*/maps/*.npz")]):
                 chosen = cuts.get(fold)
                 picture = read_picture(path, 0.5 if chosen is None else chosen, run.study.get("positive", "malignant"))
                 kinds[picture.kind].append(picture)
@@ -75,8 +77,8 @@ def read_picture(path: Path, threshold: float, positive: str = "malignant") -> P
 
     Args:
         path: `.npz` with `image` and `heat` (rows, cols) in [0, 1], `points` (n, 2) as column, row,
-            `point_malignant` (n,), `label`, `score`, `exam_id`, `side`, and perhaps `threshold` and `aspect` (a pixel's
-            height over its width).
+            `point_malignant` (n,), `label`, `score`, `exam_id`, `side`, and perhaps `threshold`, `aspect` (a pixel's
+            height over its width) and `box`, a region's first and last edges: row, column, row, column.
         threshold: what the score is held against where the file has none of its own.
         positive: what label 1 means.
 
@@ -95,6 +97,7 @@ def read_picture(path: Path, threshold: float, positive: str = "malignant") -> P
         aspect = float(content.get("aspect", 1.0))
         points = [(float(column) + 0.5, float(row) + 0.5, bool(malignant)) for (column, row), malignant in
                   zip(content["points"].reshape(-1, 2), content["point_malignant"].ravel(), strict=True)]
+        top, left, bottom, right = map(float, content.get("box", (0, 0, 0, 0)))
         name = f"{content['exam_id']!s} {content['side']!s}".strip()
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a map that can be shown ({error}); {AGAIN}") from None
@@ -104,7 +107,8 @@ def read_picture(path: Path, threshold: float, positive: str = "malignant") -> P
     mixed = (1 - strength) * grey + strength * colormaps[MAP](heat)[:, :, :3]
     return Picture(f"{name}: {positive if label else f'not {positive}'}, score {score:.2f}", kind,
                    data_uri(grey), data_uri(mixed), image.shape[1], image.shape[0] * aspect,
-                   [(x, y * aspect, m) for x, y, m in points])
+                   [(x, y * aspect, m) for x, y, m in points],
+                   (left, top * aspect, right - left, (bottom - top) * aspect) if "box" in content else None)
 
 
 def colour_bar() -> str:
