@@ -84,7 +84,9 @@ class ExamWindows:
         try:
             breast = find_breast(whole[0].numpy(), self.rules)
         except InputError as error:
-            raise InputError(f"exam {exam['exam_id']}, {name}: {error}", code=error.code) from None
+            fault = str(error).partition(";")[0]
+            raise InputError(f"exam {exam['exam_id']}, {name}: {fault}; set scale to 0.07 mm by the pixels' size, or "
+                             "leave the exam out", code=error.code) from None
         image = cut(whole, breast.box)
         boxes = windows(image[0].numpy(), name[2:], breast, self.rules, self.augment, self.seed)
         return image if self.maps is None else torch.cat([image, self.maps(image[0])]), boxes
