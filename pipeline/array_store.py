@@ -56,7 +56,7 @@ def key_of(*parts: Any) -> str:
         array = isinstance(part, np.ndarray)
         digest.update(repr((part.dtype.str, part.shape) if array else part).encode() + b"\0")
         if array:
-            digest.update(np.ascontiguousarray(part))
+            digest.update(np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()[:32]
 
 

@@ -73,7 +73,8 @@ class FourViewFeatures:
             else:
                 features, chances = torch.from_numpy(found["features"]), torch.from_numpy(found["chances"])
             result.append({**exam, "image": features, "score": float(chances[_MALIGNANT].max())})
-        print(f"four-view network: {len(result)} exams, {len(result) - computed} known, {computed} computed", flush=True)
+        known = len(result) - computed
+        print(f"four-view network: {len(result)} exams, {known} known, {computed} computed", flush=True)
         return result
 
     @torch.inference_mode()
@@ -117,6 +118,6 @@ def adapted_scores(head: nn.Module, weights: Path | str, exams: Iterable[Mapping
         weights: file of the best epoch's.
         exams: with their features.
     """
-    head = load_weights(head, weights).eval()
+    head = load_weights(head, weights, missing="no epoch had a step; cases_per_epoch must reach batch_size").eval()
     device = next(head.parameters()).device
     return [{**exam, "score": float(head(exam["image"].to(device)[None]).softmax(dim=1)[0, 1])} for exam in exams]

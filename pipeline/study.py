@@ -197,7 +197,7 @@ def _given(words: Sequence[str], variants: dict[str, dict[str, Any]]) -> dict[st
         if not equals or not value:
             raise InputError(f"--set {name}: give NAME=VALUE")
         if name not in known:
-            raise InputError(f"--set {name}: no variant of study.yaml takes it; {', '.join(known) or 'none'} can be set")
+            raise InputError(f"--set {name}: no variant of study.yaml takes it; it has {', '.join(known) or 'none'}")
         given[name] = value
     return given
 

@@ -12,8 +12,8 @@ from pipeline.errors import InputError
 from pipeline.four_view_exams import ExamWindows, exams, write_scores
 
 VIEWS = ("L-CC", "R-CC", "L-MLO", "R-MLO")
-# Pixel counts of scale 0.01: 1 erosion, buffers of 1, windows CC 27×19 and MLO 30×17. The breast fills rows 10 to 49 and
-# columns 0 to 24 of 60×40, so that its box is rows 9 to 50, columns 0 to 25.
+# Pixel counts of scale 0.01: 1 erosion, buffers of 1, windows CC 27×19 and MLO 30×17. The breast fills rows 10 to 49
+# and columns 0 to 24 of 60×40, so that its box is rows 9 to 50, columns 0 to 25.
 PICTURE = np.zeros((60, 40), np.uint16)
 PICTURE[10:50, :25] = 1000 + 3 * np.arange(40)[:, None] + np.arange(25)
 # CC: right edge at column 24; of the rows that hold 27 of the breast, the 27 nearest to the box's middle.

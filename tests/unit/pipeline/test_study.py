@@ -34,7 +34,7 @@ def test_a_variant_that_was_not_run_is_a_row_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize("word, message", [("weights", "give NAME=VALUE"), ("weights=", "give NAME=VALUE"),
-                                           ("weihgts=w.p", "augment, weights can be set")])
+                                           ("weihgts=w.p", "it has augment, weights")])
 def test_settings_that_no_variant_knows(word, message) -> None:
     with pytest.raises(InputError, match=message):
         _given([word], VARIANTS)

@@ -78,5 +78,5 @@ def test_keys_tell_contents_apart(tmp_path) -> None:
 
 
 def test_no_classifier(tmp_path) -> None:
-    with pytest.raises(InputError, match="none.p: no such file; download the patch classifier's weights"):
+    with pytest.raises(InputError, match=r"none.p: no such file; download the patch classifier's weights"):
         ViewHeatMaps(tmp_path / "none.p", tmp_path)
