@@ -77,7 +77,7 @@ class FourViewFeatures:
         print(f"four-view network: {len(result)} exams, {known} known, {computed} computed", flush=True)
         return result
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _compute(self, exam: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         """Features `(1024,)` and probabilities `(4,)` of the network's outcomes."""
         features, chances = [], []

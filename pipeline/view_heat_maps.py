@@ -20,8 +20,8 @@ _REMEDY = "download the patch classifier's weights, or set patch_classifier to n
 class ViewHeatMaps:
     """Heat maps of breasts cut out of their views, from a folder where they are known.
 
-    They are kept as 16-bit whole numbers; names come of the pixels, the classifier's weights and `precision`. A
-    classification takes minutes an exam on a processor, reading maps a fraction of a second.
+    They are kept as 16-bit whole numbers; names come of the pixels, the classifier's weights and `precision`. An
+    exam's take half a minute and more on one core, reading them a fraction of a second.
 
     Args:
         classifier: file of the patch classifier's weights, with torchvision's names.

@@ -161,11 +161,10 @@ def standardise(pixels: torch.Tensor) -> torch.Tensor:
     return (pixels - pixels.mean()) / pixels.std(correction=0).clamp(min=1e-5)
 
 
-def windows(pixels: np.ndarray, view: str, breast: Breast, rules: CropRules = CropRules(), crops: int = 0,
-            seed: int = 0) -> list[Box]:
-    """What the network is shown of a view: the best window or, with `crops`, that many random ones."""
-    return random_windows(pixels, view, breast, rules, crops, seed) if crops else [
-        best_window(pixels, view, breast, rules)]
+def windows(pixels: np.ndarray, view: str, breast: Breast, rules: CropRules, crops: int, seed: int) -> list[Box]:
+    """The best window of a view or, with `crops`, that many random ones."""
+    best = [best_window(pixels, view, breast, rules)]
+    return random_windows(pixels, view, breast, rules, crops, seed) if crops else best
 
 
 def network_input(image: torch.Tensor, box: Box, size: tuple[int, int]) -> torch.Tensor:
@@ -247,5 +246,5 @@ class BreastWindowd(MapTransform):
         breast = find_breast(image[0].numpy(), self.rules)
         image = cut(image, breast.box)
         boxes = windows(image[0].numpy(), view, breast, self.rules, self.crops, self.seed)
-        inputs = [network_input(image, box, self.rules.windows[view]) for box in boxes]
-        return torch.stack(inputs) if self.crops else inputs[0]
+        inputs = torch.stack([network_input(image, box, self.rules.windows[view]) for box in boxes])
+        return inputs if self.crops else inputs[0]
