@@ -101,3 +101,15 @@ def reader_scores(readers: Mapping[str, Mapping[str, float]]) -> dict[str, float
         found[ALL_READERS] = max(sum(given[side] for given in readers.values() if given) for side in sides[0])
     return found
 
+
+def exam_row(case: Mapping[str, Any], fold: int) -> dict[str, Any]:
+    """What a row of predictions says of an examination beside its score.
+
+    Args:
+        case: an examination, or any image of it, with `label`.
+        fold: which fold.
+    """
+    return {"exam_id": case["exam_id"], "patient_id": case["patient_id"], "side": "", "fold": fold,
+            "split": case["split"], "label": int(case["label"]),
+            **{f"group_{name}": value for name, value in case["groups"].items()},
+            **{f"reader_{name}": value for name, value in reader_scores(case["readers"]).items()}}

@@ -38,6 +38,7 @@ from pipeline.errors import InputError
 
 SCHEMA = "breast-bundles/study/1"
 DONE = "done.json"
+_INTERNAL = ("stages", "evaluate", "needs", "takes")  # of a variant, of no concern to the report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folds", default="all", help="how many folds, or which: 2, or 0,3")
     parser.add_argument("--variants", "--subsets", default="all", metavar="A,B", help="which variants of study.yaml, "
                         "separated by commas; of a study of contrast subsets e.g. pre+post3+sub,pre+post2+t2")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="given", help="a setting for "
+                        "the variants of study.yaml that need or take it; a variant that needs one which is not given "
+                        "is left out, e.g. mammography's comparator: four_view=FILE, patch_classifier=FILE")
     parser.add_argument("--jobs", type=int, help="runs at a time (default: one a GPU, or one a core)")
     parser.add_argument("--overlay", type=Path, action="append", default=[], help="config to put last, e.g. "
                         "bundles/common/smoke.yaml; may be repeated")
@@ -84,6 +88,7 @@ class Study:
     folds: list[int]
     variants: list[str]
     overlays: list[Path] = field(default_factory=list)
+    given: dict[str, str] = field(default_factory=dict)
 
     def command(self, entry: dict[str, Any], **settings: Any) -> list[str]:
         """The `monai.bundle run` line of one stage."""
@@ -105,17 +110,23 @@ class Study:
         """The steps of one variant in one fold, in order."""
         run = self.out / variant / f"fold{fold}"
         entry = self.plan["variants"][variant]
-        shared = {"dataset_dir": self.out / "prepared", "fold": fold}
+        taken = {name: self.given[name] for name in settings_of(entry) if name in self.given}
+        shared = {"dataset_dir": self.out / "prepared", "fold": fold, **taken}
         steps = []
         for stage in entry["stages"]:
             folder = run / stage["name"]
-            own = {k: str(v).format(run=run) for k, v in stage.get("settings", {}).items()}
+            own = {k: str(v).format(run=run, study=self.out) for k, v in stage.get("settings", {}).items()}
             steps.append(Step(f"{variant} fold {fold} {stage['name']}", folder,
                               self.command(stage, **shared, output_dir=folder, ckpt_dir=folder, **own)))
-        own = {k: str(v).format(run=run) for k, v in entry["evaluate"].get("settings", {}).items()}
+        own = {k: str(v).format(run=run, study=self.out) for k, v in entry["evaluate"].get("settings", {}).items()}
         steps.append(Step(f"{variant} fold {fold} evaluate", run,
                           self.command(entry["evaluate"], **shared, output_dir=run, **own)))
         return steps
+
+
+def settings_of(entry: dict[str, Any]) -> list[str]:
+    """Names of `--set` that concern a variant: what it `needs`, and what it `takes` where it is given."""
+    return [*entry.get("needs", []), *entry.get("takes", [])]
 
 
 def main(args: argparse.Namespace) -> int:
@@ -162,13 +173,33 @@ def _read(args: argparse.Namespace) -> tuple[Study, datalist.Datalist]:
         raise InputError(f"--folds {text}: give how many, which (0,3), or all") from None
     if not folds or not set(folds) <= set(range(count)):
         raise InputError(f"--folds {text}: the datalist has {count} folds")
-    variants = list(plan["variants"]) if args.variants == "all" else args.variants.split(",")
+    given = _given(args.given, plan["variants"])
+    variants = [name for name, entry in plan["variants"].items() if given.keys() >= set(entry.get("needs", []))]
+    if args.variants != "all":
+        variants = args.variants.split(",")
     unknown = [v for v in variants if v not in plan["variants"]]
     if unknown:
         raise InputError(f"--variants {','.join(unknown)}: not in study.yaml; it has {', '.join(plan['variants'])}")
+    for name in variants:
+        if lacking := [need for need in plan["variants"][name].get("needs", []) if need not in given]:
+            raise InputError(f"--variants {name}: needs --set {lacking[0]}=VALUE; see the bundle's docs/README.md")
     if args.preset not in plan["presets"]:
         raise InputError(f"--preset {args.preset}: not in study.yaml; it has {', '.join(plan['presets'])}")
-    return Study(args.bundle, plan, args.out, args.preset, folds, variants, args.overlay), source
+    return Study(args.bundle, plan, args.out, args.preset, folds, variants, args.overlay, given), source
+
+
+def _given(words: Sequence[str], variants: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """What `--set` says, by name."""
+    known = sorted({name for entry in variants.values() for name in settings_of(entry)})
+    given = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not value:
+            raise InputError(f"--set {name}: give NAME=VALUE")
+        if name not in known:
+            raise InputError(f"--set {name}: no variant of study.yaml takes it; it has {', '.join(known) or 'none'}")
+        given[name] = value
+    return given
 
 
 def _subsets(plan: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -333,13 +364,13 @@ def _write_study(study: Study, source: datalist.Datalist) -> None:
                     (step.folder / DONE).read_text())["seconds"]
     variants = {}
     for name in study.variants:
-        entry = {k: v for k, v in study.plan["variants"][name].items() if k not in ("stages", "evaluate")}
+        entry = {k: v for k, v in study.plan["variants"][name].items() if k not in _INTERNAL}
         stages = [s["name"] for s in study.plan["variants"][name]["stages"]]
         variants[name] = {**entry, "steps": dict(_steps(study.out / name / f"fold{study.folds[0]}", stages))}
     write_json(study.out / "study.json", {
         "schema": SCHEMA,
-        **{k: study.plan[k] for k in ("title", "unit", "positive", "paper_rows", "comparisons", "screening")
-           if k in study.plan},
+        **{k: study.plan[k] for k in ("title", "unit", "positive", "comparisons", "screening") if k in study.plan},
+        "paper_rows": [*study.plan.get("paper_rows", []), *_left_out(study)],
         "bundle": study.bundle.name,
         "preset": study.preset,
         "dataset": {
@@ -359,6 +390,12 @@ def _write_study(study: Study, source: datalist.Datalist) -> None:
         "seconds": seconds,
         "commands": [shlex.join(["python", *step.command[1:]]) for chain in chains.values() for step in chain],
     })
+
+
+def _left_out(study: Study) -> list[dict[str, Any]]:
+    """Rows of the paper that need settings, and were not run."""
+    return [{"label": entry["label"], **entry["paper"]} for name, entry in study.plan["variants"].items()
+            if "needs" in entry and name not in study.variants]
 
 
 def _steps(run: Path, stages: Sequence[str]) -> Iterator[tuple[str, int]]:

@@ -161,6 +161,18 @@ def standardise(pixels: torch.Tensor) -> torch.Tensor:
     return (pixels - pixels.mean()) / pixels.std(correction=0).clamp(min=1e-5)
 
 
+def windows(pixels: np.ndarray, view: str, breast: Breast, rules: CropRules, crops: int, seed: int) -> list[Box]:
+    """The best window of a view or, with `crops`, that many random ones."""
+    best = [best_window(pixels, view, breast, rules)]
+    return random_windows(pixels, view, breast, rules, crops, seed) if crops else best
+
+
+def network_input(image: torch.Tensor, box: Box, size: tuple[int, int]) -> torch.Tensor:
+    """A window of `(C, rows, columns)` as `(C, *size)`: the first channel standardised, heat maps as they are."""
+    window = resize(cut(image, box), size)
+    return torch.cat([standardise(window[:1]), window[1:]])
+
+
 def _placed(pixels: np.ndarray, view: str, breast: Breast, rules: CropRules, room: int) -> tuple[Box, Box]:
     """The best window, and the limits within which it may move where zeros make `room`."""
     (height, width), (rows, columns) = rules.windows[view], pixels.shape
@@ -233,11 +245,6 @@ class BreastWindowd(MapTransform):
         view = "MLO" if "MLO" in view else "CC"
         breast = find_breast(image[0].numpy(), self.rules)
         image = cut(image, breast.box)
-        first = image[0].numpy()
-        boxes = [best_window(first, view, breast, self.rules)]
-        if self.crops:
-            boxes = random_windows(first, view, breast, self.rules, self.crops, self.seed)
-        windows = torch.stack([resize(cut(image, box), self.rules.windows[view]) for box in boxes])
-        for window in windows:
-            window[0] = standardise(window[0])
-        return windows if self.crops else windows[0]
+        boxes = windows(image[0].numpy(), view, breast, self.rules, self.crops, self.seed)
+        inputs = torch.stack([network_input(image, box, self.rules.windows[view]) for box in boxes])
+        return inputs if self.crops else inputs[0]

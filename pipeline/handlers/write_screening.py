@@ -11,7 +11,7 @@ from ignite.engine import Engine, Events
 from pipeline.handlers.write_predictions import write_table
 from pipeline.networks.mammogram_resnet import risk_score
 from pipeline.regions import breast_points, holds
-from pipeline.screening import ensemble, exam_score, found_by_screening, probability, reader_scores
+from pipeline.screening import ensemble, exam_row, exam_score, found_by_screening, probability
 from transforms.read_prepared import open_prepared
 
 VARIANTS = ("holistic", "attention", "ensemble")
@@ -59,11 +59,7 @@ class WriteScreening:
             row = {key: case[key] for key in ("exam_id", "patient_id", "side", "view", "image_id", "split")}
             self.images.append({**row, "fold": self.fold, "holistic": holistic, "attention": round(attention, 6),
                                 "ensemble": round(ensemble(holistic, attention), 6)})
-            self.exams[case["exam_id"]] = {
-                "exam_id": case["exam_id"], "patient_id": case["patient_id"], "side": "", "fold": self.fold,
-                "split": case["split"], "label": int(batch["label"][i]),
-                **{f"group_{name}": value for name, value in case["groups"].items()},
-                **{f"reader_{name}": value for name, value in reader_scores(case["readers"]).items()}}
+            self.exams[case["exam_id"]] = exam_row({**case, "label": batch["label"][i]}, self.fold)
             if case["split"] == "test" and found_by_screening(case):
                 self._compare(case)
 

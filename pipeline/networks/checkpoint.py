@@ -30,13 +30,7 @@ def load_weights(network: Network, checkpoint: Path | str, part: str = "", missi
         InputError: no such file, a damaged one, or the checkpoint of another network.
     """
     path = Path(checkpoint)
-    if not path.is_file():
-        raise InputError(f"{path.parent.name}/{path.name}: no such checkpoint; {missing}")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError):
-        raise InputError(f"{path.name}: damaged, or no checkpoint of tensors; copy it again or train again") from None
-    state = (state.get("network") or state.get("model") or state) if isinstance(state, dict) else {}
+    state = read_state(path, missing)
     prefix = f"{part}." if part else ""
     state = {name: tensor for name, tensor in state.items() if name.startswith(prefix)}
     own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(prefix)}
@@ -50,3 +44,25 @@ def load_weights(network: Network, checkpoint: Path | str, part: str = "", missi
                              "use the settings (channels) it was trained with")
     network.load_state_dict(state, strict=not part)
     return network
+
+
+def read_state(checkpoint: Path | str, missing: str = "train it first",
+               damaged: str = "copy it again or train again") -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint: a state dict, by itself or under `network` or `model`.
+
+    Args:
+        checkpoint: the file.
+        missing, damaged: what to do where there is none, or one that cannot be read, for the error.
+
+    Raises:
+        InputError: no such file, or a damaged one.
+    """
+    path = Path(checkpoint)
+    if not path.is_file():
+        raise InputError(f"{path.parent.name}/{path.name}: no such checkpoint; {missing}")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = state.get("network") or state.get("model") or state
+        return {str(name): tensor.detach() for name, tensor in state.items()}
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError, AttributeError):
+        raise InputError(f"{path.name}: damaged, or no checkpoint of tensors; {damaged}") from None

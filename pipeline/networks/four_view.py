@@ -6,7 +6,6 @@ to the input in training is left out: here the trunks are never trained.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 from pipeline.errors import InputError
+from pipeline.networks.checkpoint import read_state
 
 VIEWS = ("L-CC", "R-CC", "L-MLO", "R-MLO")
 OUTCOMES = ("left-benign", "right-benign", "left-malignant", "right-malignant")
@@ -94,13 +94,12 @@ class FourViewNetwork(nn.Module):
 
     def forward(self, views: Views) -> torch.Tensor:
         """Probabilities `(B, 4)` of the `OUTCOMES`: the mean of the CC and the MLO pair's."""
-        cc, mlo = self.logits(views)
-        return (cc.float().softmax(dim=2)[..., 1] + mlo.float().softmax(dim=2)[..., 1]) / 2
+        return self.probabilities(*self.hidden(views))
 
-    def logits(self, views: Views) -> tuple[torch.Tensor, torch.Tensor]:
-        """Of the CC and of the MLO pair, each `(B, 4, 2)`: absent and present for each outcome."""
-        cc, mlo = self.hidden(views)
-        return self.output_layer_cc(cc), self.output_layer_mlo(mlo)
+    def probabilities(self, cc: torch.Tensor, mlo: torch.Tensor) -> torch.Tensor:
+        """As `forward`, from what `hidden` gives."""
+        return (self.output_layer_cc(cc).float().softmax(dim=2)[..., 1]
+                + self.output_layer_mlo(mlo).float().softmax(dim=2)[..., 1]) / 2
 
     def hidden(self, views: Views) -> tuple[torch.Tensor, torch.Tensor]:
         """What the output layers see: of the CC and of the MLO pair, each `(B, 512)`, not negative."""
@@ -108,6 +107,11 @@ class FourViewNetwork(nn.Module):
         cc = [self.four_view_resnet["cc"](view).mean(dim=(2, 3)) for view in (left_cc, right_cc)]
         mlo = [self.four_view_resnet["mlo"](view).mean(dim=(2, 3)) for view in (left_mlo, right_mlo)]
         return self.fc1_cc(torch.cat(cc, dim=1)).relu(), self.fc1_mlo(torch.cat(mlo, dim=1)).relu()
+
+
+def adapted_head() -> nn.Linear:
+    """The head of `AdaptedFourView`: hidden features `(B, 1024)` to logits `(B, 2)`."""
+    return nn.Linear(4 * WIDTHS[-1], 2)
 
 
 class AdaptedFourView(nn.Module):
@@ -122,7 +126,7 @@ class AdaptedFourView(nn.Module):
     def __init__(self, network: FourViewNetwork) -> None:
         super().__init__()
         self.network = network.requires_grad_(False).eval()
-        self.head = nn.Linear(4 * WIDTHS[-1], 2)
+        self.head = adapted_head()
 
     def train(self, mode: bool = True) -> AdaptedFourView:
         """Only the head: the frozen batch norms keep their statistics."""
@@ -165,7 +169,8 @@ def load_four_view(network: FourViewNetwork, file: Path | str) -> FourViewNetwor
             trunk that disagree.
     """
     path = Path(file)
-    state, own = _without_aliases(_read(path), path.name), network.state_dict()
+    state = read_state(path, "download the four-view weights from their authors", "copy it again")
+    state, own = _without_aliases(state, path.name), network.state_dict()
     state = {**{name: own[name] for name in own if name.endswith(".num_batches_tracked")}, **state}
     for name in [*own, *(name for name in state if name not in own)]:
         here = tuple(own[name].shape) if name in own else "absent"
@@ -175,17 +180,6 @@ def load_four_view(network: FourViewNetwork, file: Path | str) -> FourViewNetwor
                              "give the image-only file for 1 channel, the one with heat maps for 3")
     network.load_state_dict(state)
     return network
-
-
-def _read(path: Path) -> dict[str, torch.Tensor]:
-    if not path.is_file():
-        raise InputError(f"{path.name}: no such checkpoint; download the four-view weights from their authors")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        state = state.get("model", state)
-        return {str(name): tensor.detach() for name, tensor in state.items()}
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError, AttributeError):
-        raise InputError(f"{path.name}: damaged, or no checkpoint of tensors; copy it again") from None
 
 
 def _without_aliases(state: dict[str, torch.Tensor], file: str) -> dict[str, torch.Tensor]:

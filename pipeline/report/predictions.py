@@ -87,6 +87,8 @@ def load_run(folder: Path | str) -> Run:
         more = f" and {len(missing) - 4} more" if len(missing) > 4 else ""
         raise InputError(f"{folder}: no predictions of {names}{more}; {AGAIN}")
     tables = {v: {f: _read_table(path, f, v) for f, path in folds.items()} for v, folds in paths.items()}
+    if "screening" in study:
+        _keep_common(tables)
     last = {} if final is None else {v: folds.pop(final) for v, folds in tables.items()}
     last = {v: table[table["split"] == "test"].reset_index(drop=True) for v, table in last.items()}
     run = Run(folder, study, tables, homes, last)
@@ -173,6 +175,19 @@ def _read_table(path: Path, fold: int, variant: str) -> pd.DataFrame:
 def item_columns(table: pd.DataFrame) -> list[str]:
     """The columns that together tell one scored item from another."""
     return [name for name in ITEM if name in table.columns]
+
+
+def _keep_common(tables: dict[str, dict[int, pd.DataFrame]]) -> None:
+    """Leave out, in place, what not all variants score: a four-view network needs each view once."""
+    lost = set()
+    for fold in next(iter(tables.values())):
+        scored = [set(folds[fold]["exam_id"]) for folds in tables.values()]
+        common = set.intersection(*scored)
+        lost |= set.union(*scored) - common
+        for folds in tables.values():
+            folds[fold] = folds[fold][folds[fold]["exam_id"].isin(common)].reset_index(drop=True)
+    if lost:
+        print(f"left out: {len(lost)} exams that not all variants score", flush=True)
 
 
 def _check_same_breasts(run: Run) -> None:

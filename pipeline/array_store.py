@@ -1,0 +1,77 @@
+"""Arrays that are dear to compute, kept in a folder under names that say what they were computed from."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import InputError
+
+
+class ArrayStore:
+    """A folder of compressed `.npz` files; several processes may share it.
+
+    Files are written under a temporary name and renamed. One that cannot be read counts as absent.
+
+    Args:
+        folder: made when the first file is written.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+
+    def get(self, key: str) -> dict[str, np.ndarray] | None:
+        """The arrays under a key, by name; None where there are none."""
+        try:
+            with np.load(self._path(key)) as file:
+                return {name: file[name] for name in file.files}
+        except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error):
+            return None
+
+    def put(self, key: str, **arrays: np.ndarray) -> None:
+        """Keep arrays, in one piece."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / f".{key}.{os.getpid()}.part"
+        try:
+            with temporary.open("wb") as file:
+                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+            temporary.replace(self._path(key))
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.npz"
+
+
+def key_of(*parts: Any) -> str:
+    """A name from what arrays depend on: arrays by dtype, shape and content, anything else by its `repr`."""
+    digest = hashlib.sha256()
+    for part in parts:
+        array = isinstance(part, np.ndarray)
+        digest.update(repr((part.dtype.str, part.shape) if array else part).encode() + b"\0")
+        if array:
+            digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()[:32]
+
+
+def file_digest(path: Path | str, missing: str) -> str:
+    """SHA-256 of a file.
+
+    Args:
+        path: the file.
+        missing: what to do where there is none, for the error.
+
+    Raises:
+        InputError: no such file.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        raise InputError(f"{Path(path).name}: no such file; {missing}") from None

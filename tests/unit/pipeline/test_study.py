@@ -1,0 +1,48 @@
+"""Settings of a study for the variants that need them, and what a report does with exams that one variant lacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.report.predictions import _keep_common
+from pipeline.study import Study, _given, _left_out
+
+EVALUATE = {"configs": ["a.yaml"], "settings": {"cache": "{study}/cache"}}
+VARIANTS = {"own": {"label": "Own", "stages": [], "evaluate": EVALUATE},
+            "others": {"label": "Others'", "paper": {"auroc": [0.8]}, "needs": ["weights"], "takes": ["augment"],
+                       "stages": [], "evaluate": EVALUATE}}
+
+
+def study(variants: list[str], **given: str) -> Study:
+    return Study(Path("b"), {"variants": VARIANTS, "prepare": {}}, Path("out"), "paper", [0], variants, given=given)
+
+
+def test_settings_reach_the_variants_that_name_them() -> None:
+    made = study(["own", "others"], **_given(["weights=w.p"], VARIANTS))
+    (own,), (others,) = made.chain("own", 0), made.chain("others", 0)
+    assert "--weights" not in own.command and others.command[-6:] == [
+        "--weights", "w.p", "--output_dir", "out/others/fold0", "--cache", "out/cache"]
+
+
+def test_a_variant_that_was_not_run_is_a_row_of_the_paper() -> None:
+    assert _left_out(study(["own"])) == [{"label": "Others'", "auroc": [0.8]}]
+    assert _left_out(study(["own", "others"])) == []
+
+
+@pytest.mark.parametrize("word, message", [("weights", "give NAME=VALUE"), ("weights=", "give NAME=VALUE"),
+                                           ("weihgts=w.p", "it has augment, weights")])
+def test_settings_that_no_variant_knows(word, message) -> None:
+    with pytest.raises(InputError, match=message):
+        _given([word], VARIANTS)
+
+
+def test_variants_are_compared_on_the_exams_of_all(capsys) -> None:
+    tables = {name: {0: pd.DataFrame({"exam_id": exams, "score": 0.5})}
+              for name, exams in {"own": ["A", "B", "C"], "others": ["A", "C"]}.items()}
+    _keep_common(tables)
+    assert [list(folds[0]["exam_id"]) for folds in tables.values()] == [["A", "C"]] * 2
+    assert capsys.readouterr().out == "left out: 1 exams that not all variants score\n"
