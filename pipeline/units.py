@@ -15,11 +15,10 @@ import numpy as np
 
 from pipeline.datalist import MASK, Exam, load
 from pipeline.errors import InputError
-from transforms.grid import Grid, triple
+from transforms.grid import Grid, triple, with_spacing
 from transforms.load import read_header
 from transforms.mammogram_geometry import cut
 from transforms.mammogram_views import content
-from transforms.volume import with_spacing
 
 
 class Unit(Protocol):

@@ -16,10 +16,17 @@ if TYPE_CHECKING:
     from transforms.kinetics import KineticChannels, KineticChannelsd
     from transforms.lesion_slices import LoadLesionSlices, LoadLesionSlicesd
     from transforms.load_breasts import LoadBreasts, LoadBreastsd
-    from transforms.mammogram import ReadMammogramd, read_mammogram
+    from transforms.mammogram import read_mammogram
     from transforms.mammogram_geometry import BreastWindowd
     from transforms.mammogram_scale import FitSquared, ScaleToWidth, ScaleToWidthd
-    from transforms.mammogram_views import LoadMammogramd, LoadRegiond, LoadViews, StackViews, Standardised
+    from transforms.mammogram_views import (
+        LoadMammogramd,
+        LoadRegiond,
+        LoadViews,
+        ReadMammogramd,
+        StackViews,
+        Standardised,
+    )
     from transforms.n4 import N4BiasFieldCorrection, N4BiasFieldCorrectiond
     from transforms.read_prepared import LoadCropd, LoadLesionPatchd, LoadPreparedd, LoadSliced
     from transforms.volume import LoadVolumed
@@ -50,7 +57,7 @@ _HOME = {
     "N4BiasFieldCorrectiond": "n4",
     "RandRotateFlip": "augment",
     "RandRotateFlipd": "augment",
-    "ReadMammogramd": "mammogram",
+    "ReadMammogramd": "mammogram_views",
     "ScaleToWidth": "mammogram_scale",
     "ScaleToWidthd": "mammogram_scale",
     "StackViews": "mammogram_views",

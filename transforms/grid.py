@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import nibabel as nib
 import numpy as np
 
+from transforms.errors import InputError
+
 
 def triple(values: Iterable[float]) -> tuple[int, int, int]:
     """Three whole numbers, as a shape."""
@@ -81,3 +83,17 @@ class Grid:
             return False
         corners = np.stack(np.meshgrid(*[(0, n - 1) for n in self.shape], indexing="ij"), -1).reshape(-1, 3)
         return bool(np.abs(self.to_world(corners) - other.to_world(corners)).max() <= tolerance_mm)
+
+
+def with_spacing(affine: np.ndarray, spacing_mm: Sequence[float] | None, name: str) -> np.ndarray:
+    """An affine, with the spacing given where the file's own is a placeholder (steps of 1 mm from the origin).
+
+    Raises:
+        InputError: it is a placeholder and no spacing is given.
+    """
+    if not np.array_equal(np.abs(affine), np.eye(4)):
+        return affine
+    if spacing_mm is None:
+        raise InputError(f"{name}: its header has lost the spacing (1 × 1 × 1 mm from the origin); give spacing_mm in "
+                         "the datalist, or --spacing_mm to inference", code="odd_spacing")
+    return affine @ np.diag([*map(float, spacing_mm), 1.0])

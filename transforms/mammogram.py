@@ -10,16 +10,11 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from monai.config import KeysCollection
-from monai.data import MetaTensor
-from monai.transforms import MapTransform
 from PIL import Image
 from scipy import ndimage
 
@@ -205,32 +200,3 @@ def _read_picture(name: str, raw: bytes) -> tuple[np.ndarray, list[str]]:
 
 def _tiff_tag(picture: Any, tag: int) -> Any:
     return picture.tag_v2.get(tag)
-
-
-class ReadMammogramd(MapTransform):
-    """Dictionary version of `read_mammogram`: path to `(1, rows, columns)` float32, chest wall at the left.
-
-    The meta holds `side`, `view`, `spacing_mm` (NaN where unknown), `flipped`, `notes` (one text) and `digest`, in
-    forms that batches can be made of.
-
-    Args:
-        keys: of paths.
-        view_key: of the table's name of the view; an item without it must say it in the DICOM header.
-        options: of `read_mammogram`.
-        allow_missing_keys: as in MONAI.
-    """
-
-    def __init__(self, keys: KeysCollection = "image", view_key: str = "view", allow_missing_keys: bool = False,
-                 **options: Any) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.view_key = view_key
-        self.options = options
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        out = dict(data)
-        for key in self.key_iterator(out):
-            found = read_mammogram(out[key], data.get(self.view_key), **self.options)
-            meta = {name: value for name, value in vars(found).items() if name != "pixels"}
-            meta |= {"spacing_mm": found.spacing_mm or (np.nan, np.nan), "notes": "; ".join(found.notes)}
-            out[key] = MetaTensor(torch.from_numpy(found.pixels)[None], meta=meta)
-        return out

@@ -171,3 +171,32 @@ class Standardised(MapTransform):
         for key in self.key_iterator(result):
             result[key] = standardise(result[key])
         return result
+
+
+class ReadMammogramd(MapTransform):
+    """Dictionary version of `read_mammogram`: path to `(1, rows, columns)` float32, chest wall at the left.
+
+    The meta holds `side`, `view`, `spacing_mm` (NaN where unknown), `flipped`, `notes` (one text) and `digest`, in
+    forms that batches can be made of.
+
+    Args:
+        keys: of paths.
+        view_key: of the table's name of the view; an item without it must say it in the DICOM header.
+        options: of `read_mammogram`.
+        allow_missing_keys: as in MONAI.
+    """
+
+    def __init__(self, keys: KeysCollection = "image", view_key: str = "view", allow_missing_keys: bool = False,
+                 **options: Any) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.view_key = view_key
+        self.options = options
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        out = dict(data)
+        for key in self.key_iterator(out):
+            found = read_mammogram(out[key], data.get(self.view_key), **self.options)
+            meta = {name: value for name, value in vars(found).items() if name != "pixels"}
+            meta |= {"spacing_mm": found.spacing_mm or (np.nan, np.nan), "notes": "; ".join(found.notes)}
+            out[key] = MetaTensor(torch.from_numpy(found.pixels)[None], meta=meta)
+        return out

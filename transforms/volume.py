@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from transforms.errors import InputError
-from transforms.grid import Grid, triple
+from transforms.grid import Grid, triple, with_spacing
 from transforms.load import read_image
 from transforms.resample import resample
 
@@ -62,20 +62,6 @@ def read_volume(image: Any, axes: Sequence[str] = AXES,
         white = max(float(np.percentile(array[::4, ::4, ::2], _WHITE)), 1e-6)
         voxels = (voxels.float() / white).clamp_(0, 1).half()
     return voxels, Grid(triple(array.shape), np.ascontiguousarray(affine)), found.digest
-
-
-def with_spacing(affine: np.ndarray, spacing_mm: Sequence[float] | None, name: str) -> np.ndarray:
-    """An affine, with the spacing given where the file's own is a placeholder (steps of 1 mm from the origin).
-
-    Raises:
-        InputError: it is a placeholder and no spacing is given.
-    """
-    if not np.array_equal(np.abs(affine), np.eye(4)):
-        return affine
-    if spacing_mm is None:
-        raise InputError(f"{name}: its header has lost the spacing (1 × 1 × 1 mm from the origin); give spacing_mm in "
-                         "the datalist, or --spacing_mm to inference", code="odd_spacing")
-    return affine @ np.diag([*map(float, spacing_mm), 1.0])
 
 
 class LoadVolumed(MapTransform):

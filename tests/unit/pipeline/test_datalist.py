@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -173,9 +171,3 @@ def test_small_cohorts_have_no_empty_part(size: int) -> None:
     assign_folds(exams, 5)
     for fold in range(5):
         assert {exam.split(fold) for exam in exams} == set(SPLITS)
-
-
-def test_importing_the_datalist_imports_nothing_slow() -> None:
-    script = "import sys, pipeline.datalist; print([m for m in ('torch', 'sklearn') if m in sys.modules])"
-    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert out.strip() == "[]"
