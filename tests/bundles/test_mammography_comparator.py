@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import os
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
-from typing import Any
 
+import commands
 import pytest
 import torch
+from commands import ROOT, ok, read
 from monai.bundle import ConfigWorkflow
 
 from pipeline.networks.four_view import FourViewNetwork, adapted_head
 from pipeline.networks.patch_densenet import PatchDenseNet
 
-ROOT = Path(__file__).parents[2]
 BUNDLE = "bundles/mammography_attention"
+monai = partial(commands.monai, BUNDLE)
 SCALE = 0.07 / 1.82  # of `mammography_cohort`
-
-
-def monai(*configs: str, **settings: Any) -> subprocess.CompletedProcess[str]:
-    files = [f"{BUNDLE}/configs/{name}.yaml" for name in configs]
-    options = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
-    return subprocess.run([sys.executable, "-m", "monai.bundle", "run", "--bundle_root", BUNDLE, "--config_file",
-                           files[0] if len(files) == 1 else str(files), *options], capture_output=True, text=True,
-                          cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
-
-
-def ok(ended: subprocess.CompletedProcess[str]) -> str:
-    assert ended.returncode == 0, ended.stderr[-2000:]
-    return ended.stdout
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    with path.open() as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")

@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import os
 import shutil
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
-from typing import Any
 
+import commands
 import matplotlib.image
 import pydicom
 import pytest
+from commands import ok, read
 
 from pipeline.screening import exam_score, probability
 
-ROOT = Path(__file__).parents[2]
 BUNDLE = "bundles/mammography_attention"
+monai = partial(commands.monai, BUNDLE)
 SMALL = {"layers": 18, "widen": 0.125, "width": 48, "size": 48}
 TRAINED = {**SMALL, "workers": 0, "padding": 4, "max_epochs": 2, "cases_per_epoch": 16, "fold": 1}
-
-
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, cwd=ROOT,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"})
-
-
-def monai(*configs: str, **settings: Any) -> subprocess.CompletedProcess[str]:
-    files = [f"{BUNDLE}/configs/{name}.yaml" for name in configs]
-    options = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
-    return run("monai.bundle", "run", "--bundle_root", BUNDLE, "--config_file",
-               files[0] if len(files) == 1 else str(files), *options)
-
-
-def ok(ended: subprocess.CompletedProcess[str]) -> str:
-    assert ended.returncode == 0, ended.stderr[-2000:]
-    return ended.stdout
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    with path.open() as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")

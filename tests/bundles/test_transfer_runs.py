@@ -4,41 +4,23 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shlex
 import shutil
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
-from typing import Any
 
+import commands
 import matplotlib.image
 import nibabel as nib
 import numpy as np
 import pytest
+from commands import ROOT, ok, run
 
 from pipeline.study import _subsets
 
-ROOT = Path(__file__).parents[2]
 BUNDLE = "bundles/breast_mri_transfer"
+monai = partial(commands.monai, BUNDLE)
 SMALL = {"patch_size": 12, "shrink_factor": "[1,1,1]", "iterations": "[3]"}
-
-
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, cwd=ROOT,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"})
-
-
-def monai(*configs: str, **settings: Any) -> subprocess.CompletedProcess[str]:
-    files = [f"{BUNDLE}/configs/{name}.yaml" for name in configs]
-    options = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
-    return run("monai.bundle", "run", "--bundle_root", BUNDLE, "--config_file",
-               files[0] if len(files) == 1 else str(files), *options)
-
-
-def ok(ended: subprocess.CompletedProcess[str]) -> str:
-    assert ended.returncode == 0, ended.stderr[-2000:]
-    return ended.stdout
 
 
 @pytest.fixture(scope="module")

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import matplotlib.image
 import nibabel as nib
 import numpy as np
 import pytest
+from commands import ok, run
 
-ROOT = Path(__file__).parents[2]
 BUNDLE = "bundles/breast_ultrasound_center_point"
 SMALL = """\
 shape: [8, 32, 32]
@@ -24,16 +21,6 @@ cases_per_epoch: 8
 batch_size: 4
 val_interval: 1
 """
-
-
-def run(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", *map(str, words)], capture_output=True, text=True, cwd=ROOT,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"})
-
-
-def ok(ended: subprocess.CompletedProcess[str]) -> str:
-    assert ended.returncode == 0, ended.stdout[-1000:] + ended.stderr[-2000:]
-    return ended.stdout
 
 
 @pytest.fixture(scope="module")

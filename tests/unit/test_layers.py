@@ -41,7 +41,8 @@ def test_the_files_were_found() -> None:
     assert len(FILES) > 30 and not list((ROOT / "bundles").rglob("__init__.py"))
 
 
-@pytest.mark.parametrize("module", ["pipeline.datalist", "pipeline.verify.command", "data_lists.__main__", "pipeline.study"])
+@pytest.mark.parametrize("module", ["pipeline.datalist", "pipeline.verify.command", "pipeline.study",
+                                    "data_lists.__main__"])
 def test_commands_that_need_no_tensors_start_without_them(module) -> None:
     script = f"import sys, {module}; print([m for m in ('torch', 'monai', 'sklearn') if m in sys.modules])"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
