@@ -46,7 +46,7 @@ _READER = re.compile(r"(reader[^_]*)_(left|right|exam)")
 _IMAGES = {  # the image columns, by modality
     "MR": re.compile(rf"pre|post\d+|t2|image|{MASK}", re.IGNORECASE),
     "US": re.compile(rf"image|{MASK}", re.IGNORECASE),
-    "MG": re.compile(r"[LR]-(CC|MLO)(-[1-9]\d*)?", re.IGNORECASE),
+    "MG": re.compile(r"[LR]-(CC|MLO)(-[2-9])?", re.IGNORECASE),
 }
 
 
@@ -130,7 +130,8 @@ def _exam(row: Row, root: Path, images: list[str]) -> Exam:
         raise row.error(f"exam {exam_id} has no imaged breast; remove the row")
     for column, text in row.cells.items():
         if column.startswith("group_") and text:
-            exam.groups[column.removeprefix("group_")] = text
+            name = column.removeprefix("group_")
+            exam.groups[name] = text.strip().lower() if name == "detection" else text
         reader = _READER.fullmatch(column)
         score = row.number_in(column) if reader else None
         if reader and score is not None:

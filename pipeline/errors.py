@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from types import TracebackType
@@ -44,6 +45,12 @@ def install_excepthook() -> None:
             print(f"error: {message}", file=sys.stderr)
 
     sys.excepthook = hook
+    for engine in ("SupervisedTrainer", "SupervisedEvaluator"):  # would say twice what the line says
+        logging.getLogger(f"ignite.engine.engine.{engine}").addFilter(_is_no_obituary)
+
+
+def _is_no_obituary(record: logging.LogRecord) -> bool:
+    return "is terminating due to exception" not in record.getMessage()
 
 
 def run_main(main: Callable[[], int | None]) -> int:

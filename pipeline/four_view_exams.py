@@ -12,7 +12,7 @@ from pipeline.datalist import SPLITS
 from pipeline.errors import InputError
 from pipeline.handlers.write_predictions import write_table
 from pipeline.networks.four_view import VIEWS
-from pipeline.screening import exam_row, image_label
+from pipeline.screening import exam_row
 from transforms import LoadMammogramd
 from transforms.mammogram_geometry import CropRules, cut, find_breast, network_input, windows
 
@@ -30,8 +30,8 @@ def exams(cases: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         cases: of `pipeline.prepared.views`.
 
     Returns:
-        dictionaries with `exam_id`, `patient_id`, `split`, `label` (1: a cancer that the examination found), `known`
-        (whether its label can be trained on), `groups`, `readers`, `views`: view to `image` (path) and `frame`. Test
+        dictionaries with `exam_id`, `patient_id`, `split`, `label` (1: a cancer that the examination found),
+        `groups`, `readers`, `views`: view to `image` (path) and `frame`. Test
         examinations come first, training's last: folds that run at the same time begin with different ones.
     """
     found: dict[str, list[Mapping[str, Any]]] = {}
@@ -44,9 +44,8 @@ def exams(cases: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     result = []
     for images in complete:
         same = {key: images[0][key] for key in ("exam_id", "patient_id", "split", "label", "groups", "readers")}
-        known = bool(same["label"]) or all(image_label(image) is not None for image in images)
         views = {f"{i['side']}-{i['view']}": {"image": i["image"], "frame": i["frame"]} for i in images}
-        result.append({**same, "known": known, "views": views})
+        result.append({**same, "views": views})
     return sorted(result, key=lambda exam: -SPLITS.index(exam["split"]))
 
 

@@ -98,14 +98,14 @@ def _identity(view: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def labelled(exams: Iterable[Mapping[str, Any]], split: str) -> list[dict[str, Any]]:
-    """The examinations of a split whose label can be trained on.
+    """The examinations of a split.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none with cancer, or none without.
     """
-    found = [dict(exam) for exam in exams if exam["split"] == split and exam["known"]]
-    if not found:
-        raise InputError(f"no labelled exam with four views in {split}; check the datalist's labels and views")
+    found = [dict(exam) for exam in exams if exam["split"] == split]
+    if len({exam["label"] for exam in found}) < 2:
+        raise InputError(f"no exams of both classes with four views in {split}; check the datalist's labels and views")
     return found
 
 

@@ -108,11 +108,14 @@ def _write_record(folder: Path, record: str, config: dict[str, Any]) -> None:
             if plain[name] != before[name] and not isinstance(plain[name], dict) and not _is_code(plain[name]):
                 raise InputError(f"{folder.name}: holds a run with {name} = {before[name]}, this one has {plain[name]}"
                                  "; choose another --output_dir, or start afresh with --resume False")
-    folder.mkdir(parents=True, exist_ok=True)
     lines = [f"# {name}: {value}" for name, value in environment().items()]
     temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text("\n".join(lines) + "\n" + yaml.safe_dump(plain, sort_keys=False, width=110))
-    temporary.replace(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary.write_text("\n".join(lines) + "\n" + yaml.safe_dump(plain, sort_keys=False, width=110))
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"--output_dir {folder.name}: cannot be written ({error.strerror}); choose another") from None
 
 
 def _is_code(value: Any) -> bool:

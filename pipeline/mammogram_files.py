@@ -20,14 +20,15 @@ from pipeline.errors import InputError
 from pipeline.networks.mammogram_resnet import risk_score
 from pipeline.regions import native_centers
 from pipeline.saliency import frozen, most_salient
-from pipeline.screening import ensemble, exam_score, probability
+from pipeline.screening import ensemble, exam_probability, exam_score
 from transforms.mammogram_geometry import Box, cut, standardise
-from transforms.mammogram_scale import region_around
+from transforms.mammogram_scale import pixels_of, region_around
 
 ENDINGS = (".dcm", ".dicom", ".png", ".tif", ".tiff")
 VARIANTS = ("holistic", "attention", "ensemble")
 WANTED = ("L-CC", "L-MLO", "R-CC", "R-MLO")
-_VIEW = re.compile(r"(?<![A-Z0-9])([LR])[-_ ]?(CC|MLO)(-\d+)?$")
+_VIEW = re.compile(r"(?<![A-Z0-9])([LR])[-_ ]?(CC|MLO)(?:[-_ ]0*([1-9]\d*))?$")
+_OTHER_PICTURES = (".jpg", ".jpeg", ".jp2", ".bmp", ".gif", ".webp")
 
 
 def find(path: Path | str) -> list[dict[str, Any]]:
@@ -48,9 +49,13 @@ def find(path: Path | str) -> list[dict[str, Any]]:
         raise InputError(f"{root.name}: no such exam; give a folder with one file a view")
     if root.is_file():
         return [{"exam_id": root.name.partition(".")[0], "image": _named([root])}]
-    folders = [root] if _images(root) else sorted(each for each in root.iterdir() if each.is_dir() and _images(each))
+    inner = sorted(each for each in root.iterdir() if each.is_dir())
+    folders = [root] if _images(root) else [each for each in inner if _images(each)]
     if not folders:
         raise InputError(f"{root.name}: holds no mammogram; expected {', '.join(ENDINGS)}")
+    if folders != [root] and len(folders) < len(inner):
+        print(f"left out: {len(inner) - len(folders)} folders without a mammogram, the first: "
+              f"{next(each.name for each in inner if each not in folders)}", flush=True)
     return [{"exam_id": each.resolve().name, "image": _named(_images(each))} for each in folders]
 
 
@@ -60,7 +65,7 @@ def _named(files: Sequence[Path]) -> dict[str, str]:
     for file in files:
         stem = file.name.rpartition(".")[0] or file.name
         view = _VIEW.search(stem.upper())
-        name = f"{view[1]}-{view[2]}{view[3] or ''}" if view else stem
+        name = stem if view is None else f"{view[1]}-{view[2]}{f'-{view[3]}' if view[3] not in (None, '1') else ''}"
         number, free = 2, name
         while free in found:
             free, number = f"{name}-{number}", number + 1
@@ -69,6 +74,11 @@ def _named(files: Sequence[Path]) -> dict[str, str]:
 
 
 def _images(folder: Path) -> list[Path]:
+    """A folder's mammograms; a picture of another format is an error, so that no view is taken for missing."""
+    for path in sorted(folder.iterdir()):
+        if path.name.lower().endswith(_OTHER_PICTURES) and not path.name.startswith("."):
+            raise InputError(f"{folder.name}/{path.name}: mammograms are not read from this format; convert it to "
+                             "16-bit PNG or TIFF, or take it out of the folder")
     return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")
                   and (p.name.lower().endswith(ENDINGS) or _marked(p)))
 
@@ -93,7 +103,8 @@ class SaveExamd(MapTransform):
 
     The result has the three scores (holistic, attention, ensemble) of every image, breast and of the exam, and of each
     image the centre of attention and the region, in pixels of the file. A breast with one view counts that view twice,
-    repeats of a view are averaged (Ours); `notes` says so. `probability` is the logistic of the exam's ensemble score.
+    repeats of a view are averaged (Ours); `notes` says so. `probability` is the logistic of half the
+    exam's ensemble score.
 
     Args:
         keys: key of the answer of `pipeline.regions.SaliencyInferer`.
@@ -109,7 +120,7 @@ class SaveExamd(MapTransform):
         super().__init__(keys, allow_missing_keys)
         self.attention = attention
         self.output_dir = Path(output_dir)
-        self.width, self.region, self.dicom = int(width), int(region), bool(dicom)
+        self.width, self.region, self.dicom = int(width), pixels_of("region", region), bool(dicom)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
@@ -129,7 +140,7 @@ class SaveExamd(MapTransform):
         sums = {v: exam_score([(key[0], key[2:].partition("-")[0], scores[v][i]) for i, key in enumerate(views)])
                 for v in VARIANTS}
         result["result"] = {
-            "exam_id": name, "probability": round(probability(sums["ensemble"][0]), 6),
+            "exam_id": name, "probability": round(exam_probability(sums["ensemble"][0]), 6),
             "exam": {v: round(sums[v][0], 6) for v in VARIANTS},
             "breasts": {side: {v: round(sums[v][1][side], 6) for v in VARIANTS} for side in sums["ensemble"][1]},
             "images": images, "notes": _notes(list(views))}

@@ -16,7 +16,7 @@ from torch.utils.data import DistributedSampler, default_collate
 from pipeline import datalist
 from pipeline.datalist import SPLITS
 from pipeline.errors import InputError
-from pipeline.screening import MOST_VIEWS, found_by_screening, image_label
+from pipeline.screening import DETECTIONS, MOST_VIEWS, found_by_screening, image_label, is_known
 
 SCHEMA = "breast-bundles/prepared/2"
 LIST = "prepared.json"
@@ -167,29 +167,40 @@ def images(folder: Path | str, fold: int, *splits: str, other_breast: str = "lea
         `frame`, `malignant`, `detection`, `boxes`, `groups`, `readers`.
 
     Raises:
-        InputError: no such fold, no case in it, or no such option.
+        InputError: no such fold, no image of one class in it, or no such option.
     """
     if other_breast not in ("leave_out", "negative"):
         raise InputError(f"other_breast is {other_breast!r}; choose leave_out or negative")
     found = [{**case, "label": label} for case in views(folder, fold, *splits)
              if (label := image_label(case, other_breast)) is not None]
-    if not found:
-        raise InputError(f"fold {fold} has no labelled image in {' or '.join(splits)}; check the datalist's labels")
+    for label, kind in ((1, "with"), (0, "without")):
+        if not any(case["label"] == label for case in found):
+            raise InputError(f"fold {fold} has no image {kind} screen-detected cancer in {' or '.join(splits)}; check "
+                             "the datalist's labels and detection, or use fewer folds")
     return found
 
 
 def views(folder: Path | str, fold: int, *splits: str) -> list[dict[str, Any]]:
-    """One case a mammogram, whatever is known of it; `label` is 1 where its exam's cancer was screen-detected.
+    """One case a mammogram; `label` is 1 where its exam's cancer was screen-detected.
 
-    Exams with more than four images are left out, as in the paper, and counted.
+    Left out and counted are exams with more than four images, as in the paper, and those of which it is not known
+    whether there was a cancer to find.
 
     Args, Raises: as `breasts`.
     """
     cases = _cases(folder, fold, splits, "images")
-    many = {case["exam_id"] for case in cases if case["views"] > MOST_VIEWS}
-    if many:
-        print(f"left out: {len(many)} exams with more than {MOST_VIEWS} images", flush=True)
-    cases = [case for case in cases if case["exam_id"] not in many]
+    of: dict[str, list[dict[str, Any]]] = {}
+    for case in cases:
+        if case["detection"] and case["detection"] not in DETECTIONS:
+            raise InputError(f"exam {case['exam_id']}: detection is {str(case['detection'])[:20]!r}; write one of "
+                             f"{', '.join(DETECTIONS)} in the datalist, and prepare again")
+        of.setdefault(case["exam_id"], []).append(case)
+    many = {name for name, own in of.items() if own[0]["views"] > MOST_VIEWS}
+    unknown = {name for name, own in of.items() if not is_known(own)} - many
+    for names, which in ((many, f"with more than {MOST_VIEWS} images"), (unknown, "without a known label")):
+        if names:
+            print(f"left out: {len(names)} exams {which}", flush=True)
+    cases = [case for case in cases if case["exam_id"] not in many | unknown]
     positive = {case["exam_id"] for case in cases if found_by_screening(case)}
     return [{**case, "array": case["image"], "label": int(case["exam_id"] in positive)} for case in cases]
 

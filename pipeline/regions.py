@@ -2,10 +2,11 @@
 
 ```
 {"schema": "breast-bundles/regions/1", "model": "<SHA-256 of the holistic weights>", "width": 976, "size": 976,
- "images": {"E0001/L-CC": {"center": [1402.5, 611.0], "score": -1.25}}}
+ "fold": 0, "images": {"E0001/L-CC": {"center": [1402.5, 611.0], "score": -1.25, "array": [9171200, 1795262170221]}}}
 ```
 
-`center` is row and column in the whole picture at native resolution, `score` the holistic model's.
+`center` is row and column in the whole picture at native resolution, `score` the holistic model's, `array` bytes and
+time of the prepared array: where it is another one, the image is done again.
 """
 
 from __future__ import annotations
@@ -60,8 +61,14 @@ def native_centers(maps: torch.Tensor, corners: Sequence[Sequence[int]], shapes:
     return found
 
 
-def identity(model: Path | str, width: int, size: int) -> dict[str, Any]:
-    """What centres depend on: the holistic model's digest and its input.
+def array_state(case: Mapping[str, Any]) -> list[int]:
+    """Bytes and time of an image's prepared array."""
+    state = Path(case["array"]).stat()
+    return [state.st_size, state.st_mtime_ns]
+
+
+def identity(model: Path | str, width: int, size: int, fold: int) -> dict[str, Any]:
+    """What centres depend on: the holistic model's digest, its input, and the fold whose model it is.
 
     Raises:
         InputError: no such model.
@@ -69,7 +76,8 @@ def identity(model: Path | str, width: int, size: int) -> dict[str, Any]:
     path = Path(model)
     if not path.is_file():
         raise InputError(f"{path.parent.name}/{path.name}: no such checkpoint; train it with train.yaml")
-    return {"schema": SCHEMA, "model": hashlib.sha256(path.read_bytes()).hexdigest(), "width": width, "size": size}
+    return {"schema": SCHEMA, "model": hashlib.sha256(path.read_bytes()).hexdigest(), "width": width, "size": size,
+            "fold": fold}
 
 
 def known(path: Path | str, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,7 +92,7 @@ def known(path: Path | str, about: Mapping[str, Any]) -> dict[str, Any]:
 def unknown(cases: Sequence[dict[str, Any]], path: Path | str, about: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The images whose centre is still to be found."""
     images = known(path, about)
-    todo = [case for case in cases if image_key(case) not in images]
+    todo = [case for case in cases if images.get(image_key(case), {}).get("array") != array_state(case)]
     print(f"regions: {len(cases)} images, {len(cases) - len(todo)} known, {len(todo)} to do", flush=True)
     return todo
 
@@ -94,17 +102,18 @@ def save(path: Path | str, about: Mapping[str, Any], images: Mapping[str, Any]) 
     write_json(path, {**about, "images": dict(images)})
 
 
-def with_centers(cases: Sequence[dict[str, Any]], path: Path | str, model: Path | str | None = None,
+def with_centers(cases: Sequence[dict[str, Any]], path: Path | str, fold: int, model: Path | str | None = None,
                  width: int | None = None, size: int | None = None) -> list[dict[str, Any]]:
     """Cases with their `center` of attention and the `holistic` score.
 
     Args:
         cases: of `pipeline.prepared`.
         path: the file of regions.
+        fold: whose cases they are; those that a model of another fold tests were trained on in this one.
         model, width, size: the holistic model and its input, where the file must be theirs.
 
     Raises:
-        InputError: no such file, of another model, or an image is not in it.
+        InputError: no such file, of another fold or model, or an image is not in it.
     """
     name = Path(path).name
     remedy = "run regions.yaml for this dataset, fold and model"
@@ -113,8 +122,10 @@ def with_centers(cases: Sequence[dict[str, Any]], path: Path | str, model: Path 
         images = content["images"]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{name}: no such file of regions; {remedy}") from None
+    if content.get("fold") != fold:
+        raise InputError(f"{name}: of fold {content.get('fold')}, this is fold {fold}; {remedy}")
     if model is not None:
-        about = identity(model, int(width or 0), int(size or 0))
+        about = identity(model, int(width or 0), int(size or 0), fold)
         if {key: content.get(key) for key in about} != about:
             raise InputError(f"{name}: centres of another holistic model, or of another input size; {remedy}")
     for case in cases:

@@ -86,33 +86,3 @@ def centre_of_attention(maps: torch.Tensor, share: float = SHARE) -> torch.Tenso
         at = torch.arange(maps.shape[axis], device=maps.device, dtype=along.dtype)
         centres.append(along @ at / along.sum(dim=1))
     return torch.stack(centres, dim=1)
-
-
-def on_native(centre: torch.Tensor, origin: tuple[float, float], scale: float) -> torch.Tensor:
-    """A point of the network's input on the image at native resolution.
-
-    Args:
-        centre: `(..., 2)`, row and column in the input.
-        origin: row and column of the input's first pixel in the scaled image; negative where the input is padded.
-        scale: pixels of the scaled image a native pixel, the same along both axes.
-
-    Returns:
-        `(..., 2)`, row and column; both grids share their outer edge, so that pixel middles shift by half a pixel.
-    """
-    return (centre + torch.as_tensor(origin, dtype=centre.dtype, device=centre.device) + 0.5) / scale - 0.5
-
-
-def region_origin(centre: torch.Tensor, size: tuple[int, int], region: int = REGION) -> tuple[int, int]:
-    """First row and column of the square region around a point, moved to lie inside the image.
-
-    Args:
-        centre: `(2,)`, row and column at native resolution.
-        size: the image's rows and columns.
-        region: pixels a side.
-
-    Returns:
-        row and column; 0 along an axis on which the image is smaller than the region, which then hangs over its end.
-    """
-    row, column = (min(max(round(at - (region - 1) / 2), 0), max(length - region, 0))
-                   for at, length in zip(centre.tolist(), size, strict=True))
-    return row, column

@@ -8,15 +8,26 @@ from typing import Any
 
 MOST_VIEWS = 4  # §4.1: examinations with more images are left out
 ALL_READERS = "all"  # their scores of a breast added up
-SCREEN = "screen"  # group `detection` of a cancer that the examination found; an interval cancer's is another
+# What the group `detection` of an examination can say: no cancer; one that it found; one of the interval after it; or
+# one that was found at a later examination. Empty: not known, and a malignant breast counts as found.
+NEGATIVE, SCREEN, INTERVAL, PRIOR = DETECTIONS = ("negative", "screen", "interval", "prior")
 
 
 def found_by_screening(case: Mapping[str, Any]) -> bool:
-    """Whether an image shows a breast whose cancer this examination found.
+    """Whether an image shows a malignant breast that is to be found: not one of an interval cancer (§4.1).
 
-    Without a `detection`, every malignant breast counts as screen-detected.
+    A `prior` examination has a malignant breast only where its list was made so.
     """
-    return bool(case["malignant"]) and case["detection"] in (None, "", SCREEN)
+    return bool(case["malignant"]) and case["detection"] != INTERVAL
+
+
+def is_known(images: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether it is known of an examination's images if there was a cancer to find."""
+    images = list(images)
+    if any(map(found_by_screening, images)):
+        return True
+    detection = images[0]["detection"]
+    return detection != SCREEN if detection else all(image["malignant"] == 0 for image in images)
 
 
 def image_label(case: Mapping[str, Any], other_breast: str = "leave_out") -> int | None:
@@ -27,20 +38,18 @@ def image_label(case: Mapping[str, Any], other_breast: str = "leave_out") -> int
     examination is left out.
 
     Args:
-        case: `malignant` of the breast (None: unknown), `detection` of the exam.
+        case: `malignant` of the breast (None: unknown), `detection` of the examination, and its `label`: 1 where any of
+            its breasts is positive.
         other_breast: `negative` labels the breast without cancer of a positive examination 0.
 
     Returns:
         1, 0, or None: not trained on.
     """
-    detection = case["detection"]
-    if detection == SCREEN:
-        if case["malignant"]:
-            return 1
+    if found_by_screening(case):
+        return 1
+    if case["label"]:
         return 0 if other_breast == "negative" and case["malignant"] == 0 else None
-    if detection:
-        return 0
-    return case["malignant"]
+    return 0 if case["detection"] else case["malignant"]
 
 
 def breast_score(images: Iterable[tuple[str, float]]) -> float:
@@ -80,14 +89,20 @@ def ensemble(holistic: float, attention: float) -> float:
 
 
 def probability(score: float) -> float:
-    """The logistic of a score: 0–1, in the same order. Of an examination, whose score is a sum, not calibrated."""
+    """The logistic of an image's score: 0–1, in the same order."""
     return 1 / (1 + math.exp(-score)) if score >= 0 else math.exp(score) / (1 + math.exp(score))
+
+
+def exam_probability(score: float) -> float:
+    """An examination's score as 0–1, in the same order: the logistic of the mean over the breast's two views."""
+    return probability(score / 2)
 
 
 def reader_scores(readers: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """Readers' scores of an examination (§4.3): one reader, the maximum over breasts; all readers, their sum a breast.
 
-    Sums are taken only where all readers scored the same breasts, and there are several.
+    Sums are taken only where all readers scored the same breasts, and there are several. A reader who left out a breast
+    that another scored has not read the examination.
 
     Args:
         readers: reader to scores by side, or `{"exam": score}`.
@@ -95,7 +110,9 @@ def reader_scores(readers: Mapping[str, Mapping[str, float]]) -> dict[str, float
     Returns:
         reader to score, and `ALL_READERS` to that of all.
     """
-    found = {name: max(given.values()) for name, given in readers.items() if given}
+    seen = {side for given in readers.values() for side in given if side != "exam"}
+    readers = {name: given for name, given in readers.items() if given and ("exam" in given or set(given) == seen)}
+    found = {name: max(given.values()) for name, given in readers.items()}
     sides = [frozenset(given) for given in readers.values() if given]
     if len(sides) > 1 and len(set(sides)) == 1 and "exam" not in sides[0]:
         found[ALL_READERS] = max(sum(given[side] for given in readers.values() if given) for side in sides[0])

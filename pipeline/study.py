@@ -15,6 +15,7 @@ RUN/VARIANT/foldK/predictions.csv       what the report reads
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
 import json
 import os
@@ -38,6 +39,8 @@ from pipeline.errors import InputError
 
 SCHEMA = "breast-bundles/study/1"
 DONE = "done.json"
+INPUTS = ".inputs"  # digest of what a step was started with
+RESUME = "resume.pt"  # of `pipeline.handlers.RunState`
 _INTERNAL = ("stages", "evaluate", "needs", "takes")  # of a variant, of no concern to the report
 
 
@@ -69,12 +72,22 @@ class Step:
     folder: Path
     command: list[str]
 
-    def state(self) -> str:
-        """`done`, or `open`: a step is done when the same command has ended well."""
+    def state(self, inputs: str) -> str:
+        """`done`, or `open`: a step is done when the same command has ended well with the same inputs."""
         try:
-            return "done" if json.loads((self.folder / DONE).read_text())["command"] == self.command else "open"
+            done = json.loads((self.folder / DONE).read_text())
+            return "done" if (done["command"], done["inputs"]) == (self.command, inputs) else "open"
         except (OSError, ValueError, KeyError):
             return "open"
+
+    def start(self, inputs: str, afresh: bool) -> None:
+        """Make the folder; what an earlier run left to go on from stays only where its inputs were the same."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / DONE).unlink(missing_ok=True)
+        note = self.folder / INPUTS
+        if afresh or not note.is_file() or note.read_text() != inputs:
+            (self.folder / RESUME).unlink(missing_ok=True)
+            note.write_text(inputs)
 
 
 @dataclass
@@ -145,12 +158,13 @@ def main(args: argparse.Namespace) -> int:
         _verify(args.datalist, source, study)
     runner = Runner(args.jobs)
     runner.total = 1 + sum(map(len, chains))
-    runner.run_chain([prepare], threads=_cores())
-    _write_study(study, source)
+    runner.run_chain([prepare], _cores(), _listed(args.datalist, source))
+    inputs = _prepared(study.out / "prepared")
+    _write_study(study, source, inputs)
     if args.prepare_only:
         return 0
-    runner.run_all(chains)
-    _write_study(study, source)
+    runner.run_all(chains, inputs)
+    _write_study(study, source, inputs)
     print(f"study: {runner.total} steps done; next: python -m pipeline report {study.out}")
     return 0
 
@@ -171,6 +185,7 @@ def _read(args: argparse.Namespace) -> tuple[Study, datalist.Datalist]:
             [int(f) for f in text.split(",")] if "," in text else list(range(int(text))))
     except ValueError:
         raise InputError(f"--folds {text}: give how many, which (0,3), or all") from None
+    folds = sorted(set(folds))
     if not folds or not set(folds) <= set(range(count)):
         raise InputError(f"--folds {text}: the datalist has {count} folds")
     given = _given(args.given, plan["variants"])
@@ -240,6 +255,22 @@ def _verify(path: Path, source: datalist.Datalist, study: Study) -> None:
                          "the same command again")
 
 
+def _listed(path: Path, source: datalist.Datalist) -> str:
+    """Digest of a datalist, and of its files' sizes and times: whether there is anything to prepare."""
+    files = sorted({source.path(exam, name) for exam in source.exams for name in exam.images})
+    states = [(file.name, s.st_size, s.st_mtime_ns) for file in files if file.is_file() and (s := file.stat())]
+    return hashlib.sha256(path.read_bytes() + repr(states).encode()).hexdigest()
+
+
+def _prepared(folder: Path) -> str:
+    """Digest of labels, folds, parameters and the sources' content: what results depend on."""
+    digest = hashlib.sha256((folder / "prepared.json").read_bytes())
+    for record in sorted((folder / "records").glob("*.json")):
+        sources = json.loads(record.read_text())["sources"]
+        digest.update(repr([(record.name, name, sources[name]["sha256"]) for name in sorted(sources)]).encode())
+    return digest.hexdigest()
+
+
 class Runner:
     """Runs steps as processes: several chains at a time, one process a chain."""
 
@@ -252,7 +283,7 @@ class Runner:
         self.processes: set[subprocess.Popen[bytes]] = set()
         self.stopping = False
 
-    def run_all(self, chains: Sequence[list[Step]]) -> None:
+    def run_all(self, chains: Sequence[list[Step]], inputs: str) -> None:
         """Run all chains; a failure stops its own chain, and is raised when the others are through.
 
         Raises:
@@ -261,7 +292,7 @@ class Runner:
         threads = max((_cores()) // self.jobs, 1)
         failures = []
         with ThreadPoolExecutor(self.jobs) as pool, self._stop_children_on_signals():
-            futures = [pool.submit(self.run_chain, chain, threads, i) for i, chain in enumerate(chains)]
+            futures = [pool.submit(self.run_chain, chain, threads, inputs, i) for i, chain in enumerate(chains)]
             for future in as_completed(futures):
                 try:
                     future.result()
@@ -270,18 +301,20 @@ class Runner:
         if failures:
             raise InputError(f"{len(failures)} of {len(chains)} runs failed, the first: {failures[0]}")
 
-    def run_chain(self, steps: Sequence[Step], threads: int, slot: int = 0) -> None:
-        """Run steps one after the other, skipping those that are done."""
+    def run_chain(self, steps: Sequence[Step], threads: int, inputs: str, slot: int = 0) -> None:
+        """Run steps one after the other, skipping those that are done; after one that ran, none is."""
+        ran = False
         for step in steps:
             if self.stopping:
                 return
-            if step.state() == "done":
+            if not ran and step.state(inputs) == "done":
                 self._say(f"{step.name}: done before")
                 continue
-            self._run(step, threads, slot)
+            step.start(inputs, afresh=ran)
+            self._run(step, threads, inputs, slot)
+            ran = True
 
-    def _run(self, step: Step, threads: int, slot: int) -> None:
-        step.folder.mkdir(parents=True, exist_ok=True)
+    def _run(self, step: Step, threads: int, inputs: str, slot: int) -> None:
         log = step.folder / f"log.{step.name.split()[-1]}.txt"
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
         if self.gpus > 1:
@@ -301,7 +334,7 @@ class Runner:
         if status:
             raise InputError(f"{step.name}: {_last_words(log)} (exit status {status}; log: {log})")
         seconds = round(time.monotonic() - start, 1)
-        write_json(step.folder / DONE, {"command": step.command, "seconds": seconds})
+        write_json(step.folder / DONE, {"command": step.command, "inputs": inputs, "seconds": seconds})
         self._say(f"{step.name}: {seconds:.0f} s")
 
     def _say(self, text: str) -> None:
@@ -348,7 +381,7 @@ def _gpu_count() -> int:
     return len(listed.stdout.strip().splitlines())
 
 
-def _write_study(study: Study, source: datalist.Datalist) -> None:
+def _write_study(study: Study, source: datalist.Datalist, inputs: str) -> None:
     """`study.json`: what the report needs to know beside the predictions."""
     from pipeline.guard import environment  # imports torch
 
@@ -359,7 +392,7 @@ def _write_study(study: Study, source: datalist.Datalist) -> None:
     seconds = {}
     for (variant, fold), chain in chains.items():
         for step in chain:
-            if step.state() == "done":
+            if step.state(inputs) == "done":
                 seconds[f"{variant}/fold{fold}/{step.name.split()[-1]}"] = json.loads(
                     (step.folder / DONE).read_text())["seconds"]
     variants = {}

@@ -269,7 +269,7 @@ def tiny_views(mammography_cohort: Cohort, tmp_path_factory: pytest.TempPathFact
     torch.save(mammogram_resnet(18, widen=0.125).state_dict(), folder / "holistic.pt")
     middle = {regions.image_key(case): {"center": [64.0, 40.0], "score": 0.0}
               for case in prepared.load(folder)["images"]}
-    regions.save(folder / "regions.json", regions.identity(folder / "holistic.pt", 976, 976), middle)
+    regions.save(folder / "regions.json", regions.identity(folder / "holistic.pt", 976, 976, 0), middle)
     return folder
 
 

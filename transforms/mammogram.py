@@ -45,6 +45,7 @@ class Mammogram:
         flipped: whether columns were mirrored.
         notes: what a user should know about the file, in a few words each.
         digest: SHA-256 of the file's bytes.
+        patient: SHA-256 of the header's patient id, to tell patients apart and for nothing else; empty where unknown.
     """
 
     pixels: np.ndarray
@@ -54,6 +55,7 @@ class Mammogram:
     flipped: bool = False
     notes: list[str] = field(default_factory=list)
     digest: str = ""
+    patient: str = ""
 
 
 def read_mammogram(path: Path | str, view: str | None = None, *, window: bool = False, check_side: bool = True,
@@ -81,10 +83,11 @@ def read_mammogram(path: Path | str, view: str | None = None, *, window: bool = 
     if is_dicom(path.name, raw):
         picture = read_dicom(path.name, raw, window)
         pixels, notes, spacing = picture.pixels, picture.notes, picture.spacing_mm
-        side, position, wall = picture.side, picture.view, picture.wall
+        side, position, wall, patient = picture.side, picture.view, picture.wall, picture.patient
     else:
         pixels, notes = _read_picture(path.name, raw)
         side = position = wall = spacing = None
+        patient = ""
     side, position = _agree(path.name, view, side, position)
     pixels = _from_zero(path.name, pixels)
     expected = STORED[stored][side] if stored else wall or STORED["usual"][side]
@@ -98,7 +101,8 @@ def read_mammogram(path: Path | str, view: str | None = None, *, window: bool = 
     flipped = expected == "right"
     if flipped:
         pixels = np.ascontiguousarray(pixels[:, ::-1])
-    return Mammogram(pixels, side, position, spacing, flipped, notes, hashlib.sha256(raw).hexdigest())
+    return Mammogram(pixels, side, position, spacing, flipped, notes, hashlib.sha256(raw).hexdigest(),
+                     patient)
 
 
 def parse_view(name: str) -> tuple[str, str]:
@@ -107,9 +111,9 @@ def parse_view(name: str) -> tuple[str, str]:
     Raises:
         InputError: another form (code `view`).
     """
-    found = re.fullmatch(r"([LR])-(CC|MLO)(-[1-9][0-9]*)?", name)
+    found = re.fullmatch(r"([LR])-(CC|MLO)(-[2-9])?", name)
     if not found:
-        raise InputError(f"view {name[:20]!r}: must be L-CC, L-MLO, R-CC or R-MLO, with -2 and so on for repeats",
+        raise InputError(f"view {name[:20]!r}: must be L-CC, L-MLO, R-CC or R-MLO, with -2 to -9 for repeats",
                          code="view")
     return found[1], found[2]
 
@@ -160,8 +164,8 @@ def _agree(name: str, table: str | None, side: str | None, view: str | None) -> 
                                  code="view")
         return said
     if side is None or view is None:
-        raise InputError(f"{name}: nothing says which side and view it shows; name the file as its view, L-CC",
-                         code="view")
+        raise InputError(f"{name}: nothing says which side and view it shows; name the file as its "
+                         "view: L-CC, a repeat L-CC-2", code="view")
     return side, view
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import warnings
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ _TAGS: list[Any] = [
     "RedPaletteColorLookupTableDescriptor", "GreenPaletteColorLookupTableDescriptor",
     "BluePaletteColorLookupTableDescriptor", "RedPaletteColorLookupTableData", "GreenPaletteColorLookupTableData",
     "BluePaletteColorLookupTableData", "PixelData", "ImageLaterality", "Laterality", "SharedFunctionalGroupsSequence",
-    "ViewPosition", "ViewCodeSequence", "PatientOrientation", "PixelSpacing", "ImagerPixelSpacing",
+    "PatientID", "ViewPosition", "ViewCodeSequence", "PatientOrientation", "PixelSpacing", "ImagerPixelSpacing",
 ]
 _VIEW_CODES = {"399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226": "MLO"}  # SNOMED CT, SNOMED RT
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -35,6 +36,7 @@ class DicomMammogram:
 
     Attributes:
         wall: `left` or `right`, the edge of the chest wall by PatientOrientation.
+        patient: as of `Mammogram`.
     """
 
     pixels: np.ndarray
@@ -43,6 +45,7 @@ class DicomMammogram:
     wall: str | None
     spacing_mm: tuple[float, float] | None
     notes: list[str] = field(default_factory=list)
+    patient: str = ""
 
 
 def is_dicom(name: str, raw: bytes) -> bool:
@@ -84,7 +87,9 @@ def read_dicom(name: str, raw: bytes, window: bool = False) -> DicomMammogram:
     if header.PhotometricInterpretation == "MONOCHROME1":  # the brightest stored value, empty film, becomes 0
         pixels = pixels[~padding].max() - pixels
     pixels[padding] = pixels[~padding].min()
-    return DicomMammogram(pixels, side, view, _wall(header), _spacing(header), notes)
+    patient = str(header.get("PatientID") or "")
+    patient = hashlib.sha256(patient.encode()).hexdigest() if patient else ""
+    return DicomMammogram(pixels, side, view, _wall(header), _spacing(header), notes, patient)
 
 
 def _decode(name: str, header: FileDataset) -> np.ndarray:

@@ -18,6 +18,17 @@ from transforms.mammogram_geometry import Box, cut, resize
 INPUT = 976  # pixels of a side of the networks' input, §4.2
 
 
+def pixels_of(name: str, value: Any) -> int:
+    """A whole number of pixels, at least 1.
+
+    Raises:
+        InputError: anything else.
+    """
+    if not isinstance(value, int) or value < 1:
+        raise InputError(f"{name} is {value!r}; give a whole number of pixels, at least 1")
+    return value
+
+
 class ScaleToWidth(Transform):
     """Scale an image `(C, rows, columns)` to one width, keeping its aspect.
 
@@ -29,9 +40,7 @@ class ScaleToWidth(Transform):
     """
 
     def __init__(self, width: int = INPUT) -> None:
-        if width < 1:
-            raise InputError(f"width {width} must be at least 1")
-        self.width = int(width)
+        self.width = pixels_of("width", width)
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         rows, columns = image.shape[-2:]
@@ -79,7 +88,7 @@ class FitSquared(MapTransform):
 
     def __init__(self, keys: KeysCollection = "image", size: int = INPUT, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.size = int(size)
+        self.size = pixels_of("size", size)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         out = dict(data)

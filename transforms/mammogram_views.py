@@ -19,7 +19,7 @@ from monai.transforms import MapTransform, Transform
 from transforms.errors import InputError
 from transforms.mammogram import Mammogram, has_tissue, parse_view, read_mammogram
 from transforms.mammogram_geometry import Box, cut, standardise
-from transforms.mammogram_scale import INPUT, ScaleToWidth, fit_square, region_around
+from transforms.mammogram_scale import INPUT, ScaleToWidth, fit_square, pixels_of, region_around
 from transforms.read_prepared import open_prepared
 
 _LARGEST = 65535
@@ -49,17 +49,26 @@ class LoadViews(Transform):
             view are `L-CC-2` and so on. `image`: a MetaTensor `(0,)` whose meta holds `digests`.
 
         Raises:
-            InputError: a file that cannot be used; names it.
+            InputError: a file that cannot be used, named, or files of several patients.
         """
+        exam = f"{data['exam_id']}/" if "exam_id" in data else ""
         views: dict[str, dict[str, Any]] = {}
-        digests = {}
+        digests, patients = {}, set()
         for name, path in data["image"].items():
-            found = read_mammogram(path, _view(name), check_side=self.check_side, stored=self.stored)
-            if not has_tissue(found.pixels):
-                raise InputError(f"{Path(path).name}: no breast is seen; check the image", code="no_breast")
-            view = f"{found.side}-{found.view}"
-            number = 1 + sum(key == view or key.startswith(f"{view}-") for key in views)
-            own = name if _view(name) else view if number == 1 else f"{view}-{number}"
+            try:
+                found = read_mammogram(path, _view(name), check_side=self.check_side, stored=self.stored)
+                if not has_tissue(found.pixels):
+                    raise InputError(f"{Path(path).name}: no breast is seen; check the image", code="no_breast")
+            except InputError as error:
+                raise InputError(f"{exam}{error}", code=error.code) from None
+            patients |= {found.patient} - {""}
+            if len(patients) > 1:
+                raise InputError(f"{exam}{Path(path).name}: of another patient than the files before it; give each "
+                                 "patient's exam a folder of its own")
+            view, number = f"{found.side}-{found.view}", 2
+            own = _view(name) or view
+            while own in views:  # a repeat: the next name that is free
+                own, number = f"{view}-{number}", number + 1
             views[own] = {"pixels": _whole_numbers(found), "flipped": found.flipped, "notes": "; ".join(found.notes)}
             digests[name] = found.digest
         return {**data, "views": views, "image": MetaTensor(torch.zeros(0), meta={"digests": digests})}
@@ -93,7 +102,7 @@ class StackViews(Transform):
 
     def __init__(self, width: int = INPUT, size: int = INPUT) -> None:
         self.scale = ScaleToWidth(width)
-        self.size = int(size)
+        self.size = pixels_of("size", size)
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the exam with `image` `(views, 1, size, size)` and `corners`, first pixels in the scaled pictures."""
@@ -147,7 +156,7 @@ class LoadRegiond(MapTransform):
     def __init__(self, keys: KeysCollection, size: int = INPUT, margin: int = 0,
                  allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.size, self.margin = int(size), int(margin)
+        self.size, self.margin = pixels_of("region", size), int(margin)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
@@ -196,7 +205,7 @@ class ReadMammogramd(MapTransform):
         out = dict(data)
         for key in self.key_iterator(out):
             found = read_mammogram(out[key], data.get(self.view_key), **self.options)
-            meta = {name: value for name, value in vars(found).items() if name != "pixels"}
+            meta = {name: value for name, value in vars(found).items() if name not in ("pixels", "patient")}
             meta |= {"spacing_mm": found.spacing_mm or (np.nan, np.nan), "notes": "; ".join(found.notes)}
             out[key] = MetaTensor(torch.from_numpy(found.pixels)[None], meta=meta)
         return out

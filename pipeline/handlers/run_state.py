@@ -54,6 +54,7 @@ class RunState:
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self.restore)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
+        engine.add_event_handler(Events.COMPLETED, self.check)
 
     def restore(self, engine: Engine) -> None:
         """Take up the state of the last finished epoch."""
@@ -76,6 +77,12 @@ class RunState:
         done = engine.state.epoch >= (engine.state.max_epochs or 0)
         print(f"{'already finished' if done else 'resumed'}: epoch {engine.state.epoch} of {engine.state.max_epochs} "
               f"is on disk", flush=True)
+
+    def check(self, engine: Engine) -> None:
+        """A run that validated no epoch has chosen none."""
+        if self.evaluator is not None and self.evaluator.state.best_metric_epoch < 1:
+            raise InputError(f"no epoch of {engine.state.max_epochs} had a validation metric, and no model was kept; "
+                             "set max_epochs to val_interval at least")
 
     def save(self, engine: Engine) -> None:
         """Write the best model where this epoch is it, then the state."""

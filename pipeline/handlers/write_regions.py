@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from ignite.engine import Engine, Events
 
-from pipeline.regions import image_key, known, native_centers, save
+from pipeline.regions import array_state, image_key, known, native_centers, save
 from pipeline.screening import found_by_screening, probability
 from transforms.mammogram_scale import region_around
 
@@ -56,8 +56,9 @@ class WriteRegions:
         centers = native_centers(pred["maps"], batch["corner"], [frame[:2] for frame in batch["frame"]],
                                  self.about["width"])
         for i, (center, score) in enumerate(zip(centers, pred["scores"].cpu().tolist(), strict=True)):
-            case = {"exam_id": batch["exam_id"][i], "image_id": batch["image_id"][i]}
-            self.images[image_key(case)] = {"center": [round(at, 2) for at in center], "score": round(score, 6)}
+            case = {key: batch[key][i] for key in ("exam_id", "image_id", "array")}
+            self.images[image_key(case)] = {"center": [round(at, 2) for at in center], "score": round(score, 6),
+                                            "array": array_state(case)}
             label = int(found_by_screening({key: batch[key][i] for key in ("malignant", "detection")}))
             if batch["split"][i] == "test" and self.left[label]:
                 self.left[label] -= 1

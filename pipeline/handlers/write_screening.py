@@ -11,7 +11,7 @@ from ignite.engine import Engine, Events
 from pipeline.handlers.write_predictions import write_table
 from pipeline.networks.mammogram_resnet import risk_score
 from pipeline.regions import breast_points, holds
-from pipeline.screening import ensemble, exam_row, exam_score, found_by_screening, probability
+from pipeline.screening import ensemble, exam_probability, exam_row, exam_score, found_by_screening
 from transforms.read_prepared import open_prepared
 
 VARIANTS = ("holistic", "attention", "ensemble")
@@ -82,11 +82,13 @@ class WriteScreening:
         of: dict[str, list[dict[str, Any]]] = {}
         for image in self.images:
             of.setdefault(image["exam_id"], []).append(image)
-        rows = [{"variant": variant, **exam, "images": len(of[name]), "score": round(probability(
-                    exam_score([(i["side"], i["view"], i[variant]) for i in of[name]])[0]), 12)}
+        rows = [{"variant": variant, **exam, "images": len(of[name]), "score": exam_probability(
+                    exam_score([(i["side"], i["view"], i[variant]) for i in of[name]])[0])}
                 for variant in VARIANTS for name, exam in self.exams.items()]
         write_table(self.folder / "predictions.csv", rows)
         write_table(self.folder / "images.csv", self.images)
         if self.regions:
             write_table(self.folder / "regions.csv", self.regions)
+        else:  # none of an earlier evaluation stays beside these
+            (self.folder / "regions.csv").unlink(missing_ok=True)
         print(f"{len(self.exams)} examinations in {self.folder / 'predictions.csv'}", flush=True)

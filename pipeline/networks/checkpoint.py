@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,7 +40,7 @@ def load_weights(network: Network, checkpoint: Path | str, part: str = "", missi
         there = tuple(state[name].shape) if name in state else "absent"
         if here != there:
             raise InputError(f"{path.name}: checkpoint of another network: {name} is {there}, expected {here}; "
-                             "use the settings (channels) it was trained with")
+                             "use the settings (channels, sizes, overlays) it was trained with")
     network.load_state_dict(state, strict=not part)
     return network
 
@@ -64,5 +63,5 @@ def read_state(checkpoint: Path | str, missing: str = "train it first",
         state = torch.load(path, map_location="cpu", weights_only=True)
         state = state.get("network") or state.get("model") or state
         return {str(name): tensor.detach() for name, tensor in state.items()}
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError, AttributeError):
+    except Exception:  # what a file that is no checkpoint raises depends on its first bytes
         raise InputError(f"{path.name}: damaged, or no checkpoint of tensors; {damaged}") from None

@@ -76,6 +76,7 @@ RULES = {
     # Labels
     "label_not_binary": Rule("error", "{what} is neither 0, 1 nor null", _LIST),
     "label_missing": Rule("warning", "{what}", "label it; it is not trained on until then"),
+    "detection": Rule("error", "{what}", "write negative, screen or interval, as the breasts' labels say"),
     "side_unknown": Rule("error", "a {what} has a side other than L and R", _LIST),
     # The list and its folds
     "duplicate_exam": Rule("error", "the exam is listed {count} times", "leave one of them"),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pipeline.datalist import SIDES, Datalist, Exam, is_healthy
+from pipeline.screening import DETECTIONS, NEGATIVE, SCREEN
 from pipeline.verify.codes import Issue, issue
 
 
@@ -18,6 +19,8 @@ def label_issues(datalist: Datalist) -> Iterable[Issue]:
         yield from _lesions(exam)
         if marked:
             yield from _unmarked(exam)
+        if datalist.modality == "MG":
+            yield from _detection(exam)
     malignant = sum(exam.worst_label() == 2 for exam in datalist.exams)
     if not marked and malignant and datalist.modality != "MG":
         yield issue("malignant_without_lesion", what=f"{malignant} exams are malignant, none has a centre")
@@ -35,6 +38,17 @@ def _breasts(exam: Exam) -> Iterable[Issue]:
                 yield issue("label_not_binary", exam.exam_id, what=f"`{name}` of breast {side}")
         if breast.get("malignant") is None:
             yield issue("label_missing", exam.exam_id, what=f"breast {side}: `malignant` is unknown")
+
+
+def _detection(exam: Exam) -> Iterable[Issue]:
+    value = exam.groups.get("detection", "")
+    malignant = any(breast.get("malignant") == 1 for breast in exam.breasts.values())
+    if value and value not in DETECTIONS:
+        yield issue("detection", exam.exam_id, what=f"detection {value[:20]!r} is none of {', '.join(DETECTIONS)}")
+    elif value == NEGATIVE and malignant:
+        yield issue("detection", exam.exam_id, what="detection is negative, but a breast is malignant")
+    elif value == SCREEN and not malignant:
+        yield issue("detection", exam.exam_id, what="detection is screen, but no breast is malignant")
 
 
 def _lesions(exam: Exam) -> Iterable[Issue]:

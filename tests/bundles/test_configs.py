@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,7 +89,15 @@ def test_training_has_the_properties_that_monai_asks_for(files, request, tmp_pat
     workflow.initialize()
     assert workflow.check_properties() == []
     assert len(workflow.train_dataset) > 0 and workflow.max_epochs > 1
-    assert workflow.parser.get_parsed_content("validate#dataset#data")
+    listed = json.loads((prepared / "prepared.json").read_text())
+    cases = [case for part in listed.values() if isinstance(part, list) for case in part if "splits" in case]
+    patients = {name: {case["patient_id"] for case in workflow.parser.get_parsed_content(f"{name}#dataset#data")}
+                for name in ("train", "validate")}
+    patients["test"] = {case["patient_id"] for case in cases if case["splits"][0] == "test"}
+    assert all(patients.values()) and len(set.union(*patients.values())) == sum(map(len, patients.values()))
+    if files[-1].stem == "attention":  # it starts from the holistic weights
+        first = torch.load(prepared / "holistic.pt", weights_only=True)["conv1.weight"]
+        assert torch.equal(workflow.parser.get_parsed_content("network_def").conv1.weight, first)
 
 
 @each_bundle

@@ -84,7 +84,7 @@ def test_adapted_head_learns_what_features_tell(tmp_path) -> None:
     features = torch.rand(96, 1024, generator=torch.Generator().manual_seed(0))
     labels = [int(i % 4 == 0) for i in range(96)]
     features[::4, :40] += 1
-    known = [{"exam_id": f"E{i}", "patient_id": f"P{i}", "label": labels[i], "image": features[i], "known": True,
+    known = [{"exam_id": f"E{i}", "patient_id": f"P{i}", "label": labels[i], "image": features[i],
               "split": ("train", "validation", "test")[i // 32], "groups": {}, "readers": {}} for i in range(96)]
     configs = [str(ROOT / BUNDLE / "configs" / f"{name}.yaml") for name in ("train", "adapted")]
     workflow = ConfigWorkflow(configs, workflow_type="train", logging_file=False, bundle_root=str(ROOT / BUNDLE),

@@ -197,7 +197,7 @@ def test_an_exam_listed_twice(tiny_cohort) -> None:
 
 def test_every_code_is_put_to_the_test() -> None:
     tested = {code for _, code, _ in (*FILE_FAULTS.values(), *LIST_FAULTS.values())} | {"duplicate_exam"}
-    tested |= {"no_pixels", "plugin", "view", "laterality", "no_breast"}  # test_bad_mammograms.py
+    tested |= {"no_pixels", "plugin", "view", "laterality", "no_breast", "detection"}  # test_bad_mammograms.py
     assert tested == set(RULES)
 
 

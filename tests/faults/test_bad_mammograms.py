@@ -12,6 +12,7 @@ from PIL import Image
 
 from pipeline.datalist import load
 from pipeline.verify import verify
+from transforms import LoadViews
 from transforms.errors import InputError
 
 
@@ -74,3 +75,33 @@ def test_a_compression_without_its_plugin(exams, monkeypatch) -> None:
 
     monkeypatch.setattr("pipeline.verify.reading.read_mammogram", fail)
     assert {(it.code, it.reason) for it in verify(exams) if it.image} == {("plugin", "compressed (JPEG 2000)")}
+
+
+@pytest.mark.parametrize(("value", "malignant", "reason"), [
+    ("screened", 1, "detection 'screened' is none of negative, screen, interval, prior"),
+    ("negative", 1, "detection is negative, but a breast is malignant"),
+    ("screen", 0, "detection is screen, but no breast is malignant"),
+])
+def test_a_detection_that_contradicts_the_labels(exams, value, malignant, reason) -> None:
+    exam = exams.exams[0]
+    exam.groups["detection"] = value
+    exam.breasts = {side: {"malignant": malignant if side == "L" else 0, "benign": 0} for side in "LR"}
+    found = [it for it in verify(exams, quick=True) if it.code == "detection"]
+    assert [(it.exam, it.reason, it.severity) for it in found] == [(exam.exam_id, reason, "error")]
+
+
+def test_files_of_two_patients_in_one_exam(exams, tmp_path) -> None:
+    exam = exams.exams[1]
+    files = {name: str(exams.path(exam, name)) for name in ("L-CC", "L-MLO")}
+    other = pydicom.dcmread(files["L-MLO"])
+    other.PatientID = "SOMEBODY-ELSE"
+    other.save_as(files["L-MLO"])
+    with pytest.raises(InputError, match=r"^E7/\S+: of another patient than the files before it") as caught:
+        LoadViews()({"exam_id": "E7", "image": files})
+    assert "SOMEBODY" not in str(caught.value)
+
+
+def test_repeats_by_header_do_not_replace_files_by_name(exams) -> None:
+    png, dicom = exams.exams
+    files = {"a": str(exams.path(dicom, "L-CC")), "L-CC": str(exams.path(png, "L-CC"))}
+    assert list(LoadViews()({"image": files})["views"]) == ["L-CC", "L-CC-2"]

@@ -80,13 +80,6 @@ def test_exams_without_each_view_once_are_left_out_and_counted(capsys) -> None:
     assert capsys.readouterr().out == "left out: 2 exams without each of L-CC, R-CC, L-MLO, R-MLO once\n"
 
 
-@pytest.mark.parametrize("malignant, detection, label, known", [
-    (1, "screen", 1, True), (1, "interval", 0, True), (0, "negative", 0, True), (None, None, 0, False)])
-def test_what_is_trained_on(malignant, detection, label, known) -> None:
-    cases = [case("E", name, malignant if name[0] == "L" else 0, detection, label=label) for name in VIEWS]
-    assert [(e["label"], e["known"]) for e in exams(cases)] == [(label, known)]
-
-
 def test_rows_are_those_of_the_other_models(tmp_path) -> None:
     scored = [{**case("A", "L-CC", label=1), "score": 0.25}, {**case("B", "L-CC", split="train"), "score": 0.5}]
     write_scores(tmp_path, 3, "pretrained", scored)

@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def exam(folder):
     views = {name: {"image": str(folder / f"{name}.npy"), "frame": [150, 120, 5, 0]} for name in VIEWS}
-    return {"exam_id": "E1", "split": "train", "known": True, "label": 1, "views": views}
+    return {"exam_id": "E1", "split": "train", "label": 1, "views": views}
 
 
 def test_means_over_crops_of_the_networks_answers(folder, exam, tmp_path) -> None:
@@ -77,11 +77,11 @@ def test_scores_of_a_head(exam, tmp_path) -> None:
     assert found["score"] == pytest.approx(0.6224593)  # the logistic of 2 · 0.75 − 1
 
 
-def test_only_known_labels_are_trained_on(exam) -> None:
-    others = [{**exam, "known": False}, {**exam, "split": "test"}]
-    assert labelled([exam, *others], "train") == [exam]
-    with pytest.raises(InputError, match="no labelled exam with four views in validation"):
-        labelled(others, "validation")
+def test_both_classes_are_trained_on(exam) -> None:
+    others = [{**exam, "label": 0}, {**exam, "split": "test"}]
+    assert [case["label"] for case in labelled([exam, *others], "train")] == [1, 0]
+    with pytest.raises(InputError, match="no exams of both classes with four views in test"):
+        labelled([exam, *others], "test")
 
 
 def test_an_array_that_has_gone(folder, exam, tmp_path) -> None:

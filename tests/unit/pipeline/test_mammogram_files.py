@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import torch
 
 from pipeline.errors import InputError
-from pipeline.mammogram_files import find
+from pipeline.mammogram_files import SaveExamd, find
 
 
 def test_files_are_known_by_the_view_that_their_names_end_in(tmp_path) -> None:
-    for name in ("0_L-CC.png", "exam7_r_mlo.TIF", "RCC.dcm", "L-CC-2.png", "again L-CC.png", "3.2.dcm", "notes.txt"):
+    for name in ("0_L-CC.png", "exam7_r_mlo.TIF", "RCC.dcm", "L-CC_02.png", "again L-CC.png", "3.2.dcm", "notes.txt"):
         (tmp_path / name).write_bytes(b"")
     exam, = find(tmp_path)
     assert {view: path.rpartition("/")[2] for view, path in exam["image"].items()} == {
-        "L-CC": "0_L-CC.png", "L-CC-2": "L-CC-2.png", "L-CC-3": "again L-CC.png", "R-MLO": "exam7_r_mlo.TIF",
+        "L-CC": "0_L-CC.png", "L-CC-2": "L-CC_02.png", "L-CC-3": "again L-CC.png", "R-MLO": "exam7_r_mlo.TIF",
         "R-CC": "RCC.dcm", "3.2": "3.2.dcm"}
 
 
@@ -26,3 +28,32 @@ def test_a_folder_of_exams_and_a_single_file(tmp_path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty: holds no mammogram"):
         find(tmp_path / "empty")
+
+
+def test_pictures_of_other_formats_and_other_folders_are_not_passed_over(tmp_path, capsys) -> None:
+    for exam in ("E1", "E2", "empty"):
+        (tmp_path / exam).mkdir()
+    (tmp_path / "E1" / "L-CC.png").write_bytes(b"")
+    (tmp_path / "E2" / "R-CC.png").write_bytes(b"")
+    assert len(find(tmp_path)) == 2
+    assert "left out: 1 folders without a mammogram, the first: empty" in capsys.readouterr().out
+    (tmp_path / "E2" / "L-CC.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match=r"E2/L-CC\.jpg: mammograms are not read from this format"):
+        find(tmp_path)
+
+
+def test_centers_and_regions_are_in_the_pixels_of_the_file(tmp_path) -> None:
+    """A left and a right view of 60 × 40 pixels, both with attention at row 20, column 9 from the chest wall."""
+    pixels = np.ones((60, 40), np.uint16)
+    views = {name: {"pixels": pixels, "flipped": name[0] == "R", "notes": ""} for name in ("L-CC", "R-CC")}
+    maps = torch.zeros(2, 40, 40)
+    maps[:, 10, 9] = 1.0
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(100, 2))
+    case = {"exam_id": "E1", "views": views, "corners": [(10, 0)] * 2,  # rows 10 to 49 of the scaled picture were seen
+            "pred": {"scores": torch.tensor([1.0, 3.0]), "maps": maps}}
+    result = SaveExamd("pred", network, tmp_path, width=40, region=10)(case)["result"]
+    left, right = result["images"]["L-CC"], result["images"]["R-CC"]
+    assert left["center"] == [20.0, 9.0] and right["center"] == [20.0, 30.0]  # 39 − 9
+    assert left["region"] == [16, 4, 10] and right["region"] == [16, 26, 10]  # columns 4 to 13; 39 − 13 to 39 − 4
+    assert result["breasts"]["R"]["holistic"] == 6.0 and result["exam"]["holistic"] == 6.0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["E1_result.json", "E1_saliency.png"]

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -168,3 +169,34 @@ def test_batches_keep_the_stored_memory_order(tiny_prepared) -> None:
     assert torch.equal(batch["image"][2], cases[2]["image"])
     assert batch["label"].dtype == torch.int64 and batch["label"].shape == (3,)
     assert batch["lesions"] == [case["lesions"] for case in cases]  # of different lengths
+
+
+@pytest.fixture
+def screened(tiny_views, tmp_path):
+    """Prepared screening exams of this test's own, without arrays, and what changes them."""
+    content = json.loads((tiny_views / "prepared.json").read_text())
+
+    def write(which: str | None = None, **values: Any) -> Path:
+        for image in content["images"]:
+            if which in (None, image["exam_id"]):
+                image.update(values)
+        (tmp_path / "prepared.json").write_text(json.dumps(content))
+        return tmp_path
+
+    return write, [image["exam_id"] for image in content["images"] if image["splits"][0] == "train"]
+
+
+def test_exams_of_unknown_status_are_left_out_and_counted(screened, capsys) -> None:
+    write, (name, *_) = screened
+    before = {case["exam_id"] for case in prepared.views(write(), 0, "train")}
+    after = {case["exam_id"] for case in prepared.views(write(name, detection=None, malignant=None), 0, "train")}
+    assert before - after == {name} and "left out: 1 exams without a known label" in capsys.readouterr().out
+
+
+def test_detections_and_classes_that_cannot_be_trained_on(screened) -> None:
+    write, (name, *_) = screened
+    with pytest.raises(InputError, match=f"exam {name}: detection is 'Screen'; write one of negative, screen"):
+        prepared.views(write(name, detection="Screen"), 0, "train")
+    folder = write(detection="negative", malignant=0)
+    with pytest.raises(InputError, match="fold 0 has no image with screen-detected cancer in validation"):
+        prepared.images(folder, 0, "validation")

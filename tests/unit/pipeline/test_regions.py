@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +14,17 @@ from pipeline import regions
 from pipeline.errors import InputError
 from transforms.mammogram_scale import fit_square, region_around
 
-CASES = [{"exam_id": "E1", "image_id": "L-CC"}, {"exam_id": "E1", "image_id": "L-MLO"}]
-FOUND = {"E1/L-CC": {"center": [3.0, 4.0], "score": -0.5}}
+
+def cases(folder: Path) -> list[dict[str, Any]]:
+    """Two images with their prepared arrays."""
+    for name in ("a.npy", "b.npy"):
+        (folder / name).write_bytes(b"12")
+    return [{"exam_id": "E1", "image_id": "L-CC", "array": str(folder / "a.npy")},
+            {"exam_id": "E1", "image_id": "L-MLO", "array": str(folder / "b.npy")}]
+
+
+def found(case: dict[str, Any]) -> dict[str, Any]:
+    return {"E1/L-CC": {"center": [3.0, 4.0], "score": -0.5, "array": regions.array_state(case)}}
 
 
 @pytest.fixture
@@ -23,27 +34,32 @@ def model(tmp_path):
 
 
 def test_what_a_model_found_is_not_found_again(tmp_path, model) -> None:
-    path, about = tmp_path / "regions.json", regions.identity(model, 976, 976)
-    assert regions.unknown(CASES, path, about) == CASES
-    regions.save(path, about, FOUND)
-    assert regions.unknown(CASES, path, about) == CASES[1:]
-    assert regions.unknown(CASES, path, {**about, "width": 488}) == CASES  # another input, other centres
+    path, about, both = tmp_path / "regions.json", regions.identity(model, 976, 976, 0), cases(tmp_path)
+    assert regions.unknown(both, path, about) == both
+    regions.save(path, about, found(both[0]))
+    assert regions.unknown(both, path, about) == both[1:]
+    assert regions.unknown(both, path, {**about, "width": 488}) == both  # another input, other centres
+    (tmp_path / "a.npy").write_bytes(b"another image")
+    assert regions.unknown(both, path, about) == both
+    regions.save(path, about, found(both[0]))
     torch.save({"weight": torch.zeros(2)}, model)
-    assert regions.unknown(CASES, path, regions.identity(model, 976, 976)) == CASES
+    assert regions.unknown(both, path, regions.identity(model, 976, 976, 0)) == both
 
 
 def test_cases_get_their_centers_or_one_line(tmp_path, model) -> None:
-    path, about = tmp_path / "regions.json", regions.identity(model, 976, 976)
+    path, about, both = tmp_path / "regions.json", regions.identity(model, 976, 976, 2), cases(tmp_path)
     with pytest.raises(InputError, match=r"no such file of regions; run regions\.yaml"):
-        regions.with_centers(CASES, path)
-    regions.save(path, about, FOUND)
-    (case,) = regions.with_centers(CASES[:1], path, model, 976, 976)
+        regions.with_centers(both, path, 2)
+    regions.save(path, about, found(both[0]))
+    (case,) = regions.with_centers(both[:1], path, 2, model, 976, 976)
     assert case["center"] == [3.0, 4.0] and case["holistic"] == -0.5
     with pytest.raises(InputError, match="exam E1, L-MLO is not in it"):
-        regions.with_centers(CASES, path)
+        regions.with_centers(both, path, 2)
     with pytest.raises(InputError, match="another holistic model"):
-        regions.with_centers(CASES[:1], path, model, 488, 976)
-    assert set(json.loads(path.read_text())) == {"schema", "model", "width", "size", "images"}
+        regions.with_centers(both[:1], path, 2, model, 488, 976)
+    with pytest.raises(InputError, match=r"regions\.json: of fold 2, this is fold 1"):
+        regions.with_centers(both[:1], path, 1)
+    assert set(json.loads(path.read_text())) == {"schema", "model", "width", "size", "fold", "images"}
 
 
 def test_a_center_on_the_whole_picture() -> None:

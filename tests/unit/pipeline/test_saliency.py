@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pipeline.errors import InputError
-from pipeline.saliency import centre_of_attention, most_salient, on_native, region_origin, saliency
+from pipeline.saliency import centre_of_attention, most_salient, saliency
 
 
 class Linear(nn.Module):
@@ -81,22 +81,3 @@ def test_pixels_without_gradient_do_not_count() -> None:
 def test_map_that_is_not_finite() -> None:
     with pytest.raises(InputError, match="not finite"):
         centre_of_attention(torch.full((1, 4, 4), torch.nan))
-
-
-def test_point_at_native_resolution() -> None:
-    # 1952 columns scaled by a half to 976; rows 300 to 1275 of the scaled image are the input.
-    point = on_native(torch.tensor([[0.0, 0.0], [10.0, 975.0]]), (300, 0), 0.5)
-    assert point.tolist() == [[600.5, 0.5], [620.5, 1950.5]]
-
-
-@pytest.mark.parametrize("centre, origin", [
-    ((1000.0, 1200.0), (512, 712)),  # 976 pixels 512–1487 have their middle at 999.5
-    ((10.0, 2500.0), (0, 1584)),  # moved inside 4096×2560
-    ((4095.0, 487.5), (3120, 0)),
-])
-def test_region_lies_inside(centre, origin) -> None:
-    assert region_origin(torch.tensor(centre), (4096, 2560)) == origin
-
-
-def test_region_larger_than_the_image() -> None:
-    assert region_origin(torch.tensor([1000.0, 470.0]), (2340, 940)) == (512, 0)

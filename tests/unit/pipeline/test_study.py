@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 
 from pipeline.errors import InputError
 from pipeline.report.predictions import _keep_common
-from pipeline.study import Study, _given, _left_out
+from pipeline.study import Runner, Step, Study, _given, _left_out
 
 EVALUATE = {"configs": ["a.yaml"], "settings": {"cache": "{study}/cache"}}
 VARIANTS = {"own": {"label": "Own", "stages": [], "evaluate": EVALUATE},
@@ -46,3 +47,27 @@ def test_variants_are_compared_on_the_exams_of_all(capsys) -> None:
     _keep_common(tables)
     assert [list(folds[0]["exam_id"]) for folds in tables.values()] == [["A", "C"]] * 2
     assert capsys.readouterr().out == "left out: 1 exams that not all variants score\n"
+
+
+def command(folder: Path, word: str) -> Step:
+    """A step that adds a word to a file, and counts what an earlier run left to go on from."""
+    script = (f"from pathlib import Path; p = Path({str(folder)!r}); r = p / 'resume.pt'; "
+              f"(p / 'said').open('a').write('{word}' + ('+' if r.exists() else '') + ' '); r.touch()")
+    return Step(f"{word} fold 0 train", folder, [sys.executable, "-c", script])
+
+
+def test_what_is_done_is_done_again_where_its_inputs_changed(tmp_path) -> None:
+    first, second = command(tmp_path / "1", "one"), command(tmp_path / "2", "two")
+
+    def run(inputs: str) -> list[str]:
+        runner = Runner(1)
+        runner.run_chain([first, second], 1, inputs)
+        return [(tmp_path / name / "said").read_text() for name in "12"]
+
+    assert run("labels") == ["one ", "two "]
+    assert run("labels") == ["one ", "two "]  # done before
+    assert run("corrected") == ["one one ", "two two "]  # afresh: nothing to go on from is left
+    (tmp_path / "2" / "done.json").unlink()  # killed in the second step: it goes on
+    assert run("corrected") == ["one one ", "two two two+ "]
+    (tmp_path / "1" / "done.json").unlink()  # the second rests on what the first makes anew
+    assert run("corrected") == ["one one one+ ", "two two two+ two "]

@@ -62,6 +62,21 @@ def test_regions_against_chance(run) -> None:
     assert found["difference"]["ci95"] == pytest.approx((0.3, 0.6))  # one patient or the other
 
 
+def test_each_reader_is_judged_on_what_she_read(run) -> None:
+    for tables in run.tables.values():
+        tables[0]["reader_b"] = [None, 3, None, 1, None, None]  # one cancer, one without
+        tables[0]["reader_all"] = tables[0]["reader_a"] + tables[0]["reader_b"]
+        tables[0].loc[0, "group_detection"] = ""  # the list does not say how: the label does
+    found = screening(run, 200, 0)
+    rows = {row["name"]: row for row in found["rows"]}
+    assert [rows[name]["n"] for name in ("first", "reader_a", "reader_b", "reader_all")] == [6, 6, 2, 2]
+    assert rows["first"]["screening"]["mean"] == pytest.approx(6 / 8) and found["counts"]["screen"] == 2
+    assert rows["reader_b"]["screening"]["mean"] == 1
+    gains = {(c["variant"], c["reader"]): c["difference"] for c in found["comparisons"] if c["task"] == "screening"}
+    assert gains["first", "b"] == -1  # on the same two: 0.4 below 0.5
+    assert gains["second", "b"] == 0
+
+
 def test_the_rest_is_drawn_down_and_cancers_stay(run) -> None:
     run.study["screening"]["rest"] = 2
     found = screening(run, 50, 0)
