@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from pipeline import precision
+from pipeline.comparator.patch_maps import STEP, starts
 from pipeline.networks.four_view import FourViewNetwork
 from pipeline.networks.mammogram_resnet import mammogram_resnet
 from pipeline.networks.patch_densenet import PATCH, FoldedDenseNet, PatchDenseNet
-from pipeline.patch_heat_maps import STEP, starts
 from pipeline.saliency import centre_of_attention, saliency
 
 SIDE = 976  # §4.2

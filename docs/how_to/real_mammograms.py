@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from pipeline.mammogram_files import find
+from pipeline.inference.mammograms import find
 from pipeline.networks.mammogram_resnet import mammogram_resnet
 from pipeline.regions import native_centers
 from pipeline.saliency import most_salient, saliency

@@ -69,7 +69,7 @@ def leaves(content: Any) -> Iterator[Any]:
 @each_bundle
 def test_layout_and_name(bundle) -> None:
     assert not re.search("classification|detection|deepedit|deepgrow", bundle.name)  # MONAI Label reads the name
-    for file in ("LICENSE", "configs/logging.conf", "configs/metadata.json"):
+    for file in ("LICENSE", "configs/logging.conf", "configs/metadata.json", "docs/README.md", "docs/data_license.txt"):
         assert (bundle / file).is_file()
     # MONAI puts the bundle's folder on sys.path: these would hide the packages.
     assert not any((bundle / name).exists() for name in ("transforms", "pipeline", "data_lists"))
@@ -194,7 +194,7 @@ def test_configs_agree(bundle) -> None:
         assert {key: value for key, value in first.items() if key in inference}.items() <= second.items()
 
     def steps(content: dict[str, Any]) -> list[dict[str, Any]]:
-        between = ("transforms.LoadPreparedd", "transforms.LoadSliced", "pipeline.lesions.StackPatchesd")
+        between = ("transforms.LoadPreparedd", "transforms.LoadSliced", "pipeline.inference.lesions.StackPatchesd")
         return [{key: value for key, value in step.items() if key != "sides"}  # in prepare, a matter of each exam
                 for step in content if step["_target_"] not in between]
 

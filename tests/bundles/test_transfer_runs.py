@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from commands import ROOT, ok, run
 
-from pipeline.study import _subsets
+from pipeline.study.plan import subset_variants
 
 BUNDLE = "bundles/breast_mri_transfer"
 monai = partial(commands.monai, BUNDLE)
@@ -131,7 +131,7 @@ def test_the_study_has_all_subsets_and_prints_their_commands(tiny_cohort, tmp_pa
     import yaml
 
     plan = yaml.safe_load((ROOT / BUNDLE / "configs" / "study.yaml").read_text())["subsets"]
-    variants = _subsets(plan)
+    variants = subset_variants(plan)
     assert len(variants) == 35 and set(plan["paper"]) < set(variants)
     ended = run("pipeline", "study", BUNDLE, "--datalist", str(tiny_cohort.list), "--out", str(tmp_path), "--preset",
                 "demo", "--folds", "2", "--subsets", "pre+post3+sub,pre+sub+t2", "--print")

@@ -17,8 +17,8 @@ from torch import nn
 from pipeline import prepare
 from pipeline.__main__ import main
 from pipeline.errors import InputError
-from pipeline.exams import SaveResultd
 from pipeline.handlers import RunState
+from pipeline.inference.exams import SaveResultd
 from pipeline.networks.checkpoint import load_weights
 from transforms import LoadBreastsd, MalignancyResultd
 

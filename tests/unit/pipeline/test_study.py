@@ -10,7 +10,9 @@ import pytest
 
 from pipeline.errors import InputError
 from pipeline.report.predictions import _keep_common
-from pipeline.study import Runner, Step, Study, _given, _left_out
+from pipeline.study.plan import Study, given_settings
+from pipeline.study.record import left_out
+from pipeline.study.runner import Runner, Step
 
 EVALUATE = {"configs": ["a.yaml"], "settings": {"cache": "{study}/cache"}}
 VARIANTS = {"own": {"label": "Own", "stages": [], "evaluate": EVALUATE},
@@ -23,22 +25,22 @@ def study(variants: list[str], **given: str) -> Study:
 
 
 def test_settings_reach_the_variants_that_name_them() -> None:
-    made = study(["own", "others"], **_given(["weights=w.p"], VARIANTS))
+    made = study(["own", "others"], **given_settings(["weights=w.p"], VARIANTS))
     (own,), (others,) = made.chain("own", 0), made.chain("others", 0)
     assert "--weights" not in own.command and others.command[-6:] == [
         "--weights", "w.p", "--output_dir", "out/others/fold0", "--cache", "out/cache"]
 
 
 def test_a_variant_that_was_not_run_is_a_row_of_the_paper() -> None:
-    assert _left_out(study(["own"])) == [{"label": "Others'", "auroc": [0.8]}]
-    assert _left_out(study(["own", "others"])) == []
+    assert left_out(study(["own"])) == [{"label": "Others'", "auroc": [0.8]}]
+    assert left_out(study(["own", "others"])) == []
 
 
 @pytest.mark.parametrize("word, message", [("weights", "give NAME=VALUE"), ("weights=", "give NAME=VALUE"),
                                            ("weihgts=w.p", "it has augment, weights")])
 def test_settings_that_no_variant_knows(word, message) -> None:
     with pytest.raises(InputError, match=message):
-        _given([word], VARIANTS)
+        given_settings([word], VARIANTS)
 
 
 def test_variants_are_compared_on_the_exams_of_all(capsys) -> None:

@@ -79,7 +79,7 @@ class SaveResultd(MapTransform):
         result = dict(data)
         if "exam_id" not in result:  # not from `find`: a server, which sends the answer itself
             return result
-        from pipeline.preview import save_preview  # matplotlib is slow to import and servers do without it
+        from pipeline.inference.preview import save_preview  # matplotlib is slow to import and servers do without it
 
         name = str(result["exam_id"])
         heat = result[self.keys[0]]

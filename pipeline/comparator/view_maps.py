@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.array_store import ArrayStore, file_digest, key_of
+from pipeline.comparator.array_store import ArrayStore, file_digest, key_of
+from pipeline.comparator.patch_maps import STEP, PatchHeatMaps
 from pipeline.networks.checkpoint import load_weights
 from pipeline.networks.patch_densenet import PATCH, PatchDenseNet
-from pipeline.patch_heat_maps import STEP, PatchHeatMaps
 from transforms.mammogram_geometry import Box, cut, standardise
 
 _FULL = 65535  # a probability of 1, as it is kept

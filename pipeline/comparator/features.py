@@ -13,12 +13,12 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from pipeline.array_store import ArrayStore, file_digest, key_of
+from pipeline.comparator.array_store import ArrayStore, file_digest, key_of
+from pipeline.comparator.exams import ExamWindows
+from pipeline.comparator.view_maps import ViewHeatMaps
 from pipeline.errors import InputError
-from pipeline.four_view_exams import ExamWindows
 from pipeline.networks.checkpoint import load_weights
 from pipeline.networks.four_view import OUTCOMES, WIDTHS, FourViewNetwork, load_four_view
-from pipeline.view_heat_maps import ViewHeatMaps
 
 SCHEMA = "breast-bundles/four-view-features/1"
 SIZE = 4 * WIDTHS[-1]  # hidden features of an examination, CC then MLO
@@ -37,7 +37,7 @@ class FourViewFeatures:
         classifier: file of the patch classifier's weights; None: the image-only form of one channel.
         heat_maps: folder where heat maps are kept.
         scale, augment, seed: of `ExamWindows`.
-        precision: of the heat maps, see `pipeline.patch_heat_maps`.
+        precision: of the heat maps, see `pipeline.comparator.patch_maps`.
         device: where the networks run.
 
     Raises:
@@ -57,7 +57,7 @@ class FourViewFeatures:
                       int(augment), int(seed))
 
     def __call__(self, exams: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Examinations of `pipeline.four_view_exams.exams` with `score` (0–1) and `image`, the features `(1024,)`.
+        """Examinations of `pipeline.comparator.exams.exams` with `score` (0–1) and `image`, the features `(1024,)`.
 
         The score is the larger of the two breasts' probabilities of a malignant finding; with random windows, both
         probabilities and features are means over them.

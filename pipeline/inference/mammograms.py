@@ -15,8 +15,8 @@ from PIL import Image
 from torch import nn
 
 from pipeline.datalist import write_json
-from pipeline.dicom_picture import write_dicom_picture
 from pipeline.errors import InputError
+from pipeline.inference.dicom_picture import write_dicom_picture
 from pipeline.networks.mammogram_resnet import risk_score
 from pipeline.regions import native_centers
 from pipeline.saliency import frozen, most_salient

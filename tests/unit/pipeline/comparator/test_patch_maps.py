@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pipeline.comparator.patch_maps import PatchHeatMaps, average, starts
 from pipeline.errors import InputError
 from pipeline.networks.checkpoint import load_weights
 from pipeline.networks.patch_densenet import CLASSES, FoldedDenseNet, PatchDenseNet, pad_same
-from pipeline.patch_heat_maps import PatchHeatMaps, average, starts
 
 
 def reference(weights: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:

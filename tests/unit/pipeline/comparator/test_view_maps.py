@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.array_store import ArrayStore, key_of
+from pipeline.comparator.array_store import ArrayStore, key_of
+from pipeline.comparator.view_maps import ViewHeatMaps
 from pipeline.errors import InputError
 from pipeline.networks.patch_densenet import PatchDenseNet
-from pipeline.view_heat_maps import ViewHeatMaps
 
 
 class Ramp:

@@ -15,9 +15,9 @@ from monai.inferers import Inferer
 from monai.transforms import MapTransform
 from monai.visualize import GradCAM
 
-from pipeline import exams
 from pipeline.datalist import write_json
 from pipeline.errors import InputError
+from pipeline.inference import exams
 
 _COLUMNS = ("x_mm", "y_mm", "z_mm")
 
@@ -26,7 +26,7 @@ def find(path: Path | str, table: Path | str, contrasts: Sequence[str]) -> list[
     """The exams under a path that the table has lesions of.
 
     Args:
-        path: as `pipeline.exams.find`.
+        path: as `pipeline.inference.exams.find`.
         table: columns `x_mm`, `y_mm`, `z_mm` (RAS millimetres); `exam_id`, demanded where there are several exams;
             `lesion_id`, else they are counted from 1.
         contrasts: that an exam must have.

@@ -18,7 +18,7 @@ from transforms.mammogram_geometry import CropRules, cut, find_breast, network_i
 
 
 class HeatMaps(Protocol):
-    """Two maps `(2, H, W)` of a breast `(H, W)`, as `pipeline.view_heat_maps.ViewHeatMaps`."""
+    """Two maps `(2, H, W)` of a breast `(H, W)`, as `pipeline.comparator.view_maps.ViewHeatMaps`."""
 
     def __call__(self, breast: torch.Tensor) -> torch.Tensor: ...
 

@@ -1,0 +1,85 @@
+"""`python -m pipeline study`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from pipeline import datalist
+from pipeline.errors import InputError
+from pipeline.study.plan import Study, read_study
+from pipeline.study.record import listed_inputs, prepared_inputs, write_study
+from pipeline.study.runner import Runner, cores
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, help="the bundle's folder, e.g. bundles/breast_mri_curriculum")
+    parser.add_argument("--datalist", type=Path, required=True, help="JSON written by `python -m data_lists`")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the study")
+    parser.add_argument("--preset", default="paper", help="paper: full size; demo: small sizes for minutes on a CPU")
+    parser.add_argument("--folds", default="all", help="how many folds, or which: 2, or 0,3")
+    parser.add_argument("--variants", "--subsets", default="all", metavar="A,B", help="which variants of study.yaml, "
+                        "separated by commas; of a study of contrast subsets e.g. pre+post3+sub,pre+post2+t2")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="given", help="a setting for "
+                        "the variants of study.yaml that need or take it; a variant that needs one which is not given "
+                        "is left out, e.g. mammography's comparator: four_view=FILE, patch_classifier=FILE")
+    parser.add_argument("--jobs", type=int, help="runs at a time (default: one a GPU, or one a core)")
+    parser.add_argument("--overlay", type=Path, action="append", default=[], help="config to put last, e.g. "
+                        "bundles/common/smoke.yaml; may be repeated")
+    parser.add_argument("--shard", default="0/1", metavar="I/N", help="do every N-th run only, for job arrays")
+    parser.add_argument("--prepare-only", action="store_true", help="stop after the preparation, as a job array wants "
+                        "it: its tasks must not prepare at the same time")
+    parser.add_argument("--print", action="store_true", dest="only_print", help="print the commands, run nothing")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the study; returns 0 when all of it is done."""
+    study, source = read_study(args)
+    index, count = _shard(args.shard)
+    last = source.folds.get("held_out")  # trains and tests the most: it begins first, so that no core waits for it
+    order = sorted(study.folds, key=lambda fold: fold != last)
+    chains = [study.chain(v, f) for f in order for v in study.variants][index::count]
+    prepare = study.prepare_step(args.datalist)
+    if args.only_print:
+        for step in [prepare, *(step for chain in chains for step in chain)]:
+            print(shlex.join(["python", *step.command[1:]]))
+        return 0
+    if count == 1:
+        _verify(args.datalist, source, study)
+    runner = Runner(args.jobs)
+    runner.total = 1 + sum(map(len, chains))
+    runner.run_chain([prepare], cores(), listed_inputs(args.datalist, source))
+    inputs = prepared_inputs(study.out / "prepared")
+    write_study(study, source, inputs)
+    if args.prepare_only:
+        return 0
+    runner.run_all(chains, inputs)
+    write_study(study, source, inputs)
+    print(f"study: {runner.total} steps done; next: python -m pipeline report {study.out}")
+    return 0
+
+
+def _shard(text: str) -> tuple[int, int]:
+    index, _, count = text.partition("/")
+    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
+        raise InputError(f"--shard {text}: give I/N with I from 0 to N-1")
+    return int(index), int(count)
+
+
+def _verify(path: Path, source: datalist.Datalist, study: Study) -> None:
+    """Read every file once per state of the list; a study does not begin on exams with errors."""
+    report = study.out / "verify.json"
+    if report.is_file() and report.stat().st_mtime > path.stat().st_mtime:
+        content = json.loads(report.read_text())
+        if not content["errors"]:
+            return
+    study.out.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "pipeline", "verify", str(path), "--json", str(report)]
+    print("$ " + shlex.join(["python", *command[1:]]), flush=True)
+    if subprocess.run(command, check=False).returncode:
+        raise InputError(f"{path.name} has errors (above, and in {report}); mend or leave out those exams, then run "
+                         "the same command again")

@@ -1,0 +1,94 @@
+"""What a study leaves for the report, and what its results depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline import datalist
+from pipeline.datalist import write_json
+from pipeline.study.plan import Study
+from pipeline.study.runner import DONE
+
+SCHEMA = "breast-bundles/study/1"
+_INTERNAL = ("stages", "evaluate", "needs", "takes")  # of a variant, of no concern to the report
+
+
+def listed_inputs(path: Path, source: datalist.Datalist) -> str:
+    """Digest of a datalist, and of its files' sizes and times: whether there is anything to prepare."""
+    files = sorted({source.path(exam, name) for exam in source.exams for name in exam.images})
+    states = [(file.name, s.st_size, s.st_mtime_ns) for file in files if file.is_file() and (s := file.stat())]
+    return hashlib.sha256(path.read_bytes() + repr(states).encode()).hexdigest()
+
+
+def prepared_inputs(folder: Path) -> str:
+    """Digest of labels, folds, parameters and the sources' content: what results depend on."""
+    digest = hashlib.sha256((folder / "prepared.json").read_bytes())
+    for record in sorted((folder / "records").glob("*.json")):
+        sources = json.loads(record.read_text())["sources"]
+        digest.update(repr([(record.name, name, sources[name]["sha256"]) for name in sorted(sources)]).encode())
+    return digest.hexdigest()
+
+
+def write_study(study: Study, source: datalist.Datalist, inputs: str) -> None:
+    """`study.json`: what the report needs to know beside the predictions."""
+    from pipeline.guard import environment  # imports torch
+
+    labelled = [b["malignant"] for e in source.exams for b in e.breasts.values() if b.get("malignant") is not None]
+    final = source.folds.get("held_out")  # the fold that trains on all that the others cross-validate
+    crossed = [fold for fold in study.folds if fold != final]
+    chains = {(v, f): study.chain(v, f) for v in study.variants for f in study.folds}
+    seconds = {}
+    for (variant, fold), chain in chains.items():
+        for step in chain:
+            if step.state(inputs) == "done":
+                seconds[f"{variant}/fold{fold}/{step.name.split()[-1]}"] = json.loads(
+                    (step.folder / DONE).read_text())["seconds"]
+    variants = {}
+    for name in study.variants:
+        entry = {k: v for k, v in study.plan["variants"][name].items() if k not in _INTERNAL}
+        stages = [s["name"] for s in study.plan["variants"][name]["stages"]]
+        variants[name] = {**entry, "steps": dict(_steps(study.out / name / f"fold{study.folds[0]}", stages))}
+    write_json(study.out / "study.json", {
+        "schema": SCHEMA,
+        **{k: study.plan[k] for k in ("title", "unit", "positive", "comparisons", "screening") if k in study.plan},
+        "paper_rows": [*study.plan.get("paper_rows", []), *left_out(study)],
+        "bundle": study.bundle.name,
+        "preset": study.preset,
+        "dataset": {
+            "name": source.name,
+            "modality": source.modality,
+            "exams": len(source.exams),
+            "patients": len({e.patient_id for e in source.exams}),
+            "breasts": len(labelled),
+            "malignant": sum(labelled),
+            "synthetic": (source.root / "phantom.json").is_file(),
+        },
+        "folds": crossed or study.folds,
+        "fold_count": source.folds.get("count", 0) - (final is not None),
+        "final_fold": final if crossed and final in study.folds else None,
+        "variants": variants,
+        "environment": environment(),
+        "seconds": seconds,
+        "commands": [shlex.join(["python", *step.command[1:]]) for chain in chains.values() for step in chain],
+    })
+
+
+def left_out(study: Study) -> list[dict[str, Any]]:
+    """Rows of the paper that need settings, and were not run."""
+    return [{"label": entry["label"], **entry["paper"]} for name, entry in study.plan["variants"].items()
+            if "needs" in entry and name not in study.variants]
+
+
+def _steps(run: Path, stages: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Optimiser steps that each stage took, from the state it left."""
+    import torch
+
+    for stage in stages:
+        path = run / stage / "resume.pt"
+        if path.is_file():
+            yield stage, int(torch.load(path, map_location="cpu", weights_only=True)["iteration"])
