@@ -10,12 +10,12 @@ import measure
 import torch
 from torch import nn
 
-from pipeline import precision
-from pipeline.comparator.patch_maps import STEP, starts
+from pipeline.explain.saliency import centre_of_attention, saliency
+from pipeline.mammography.comparator.patch_maps import STEP, starts
 from pipeline.networks.four_view import FourViewNetwork
 from pipeline.networks.mammogram_resnet import mammogram_resnet
 from pipeline.networks.patch_densenet import PATCH, FoldedDenseNet, PatchDenseNet
-from pipeline.saliency import centre_of_attention, saliency
+from pipeline.training import precision
 
 SIDE = 976  # §4.2
 WINDOWS = ((2677, 1942), (2974, 1748))  # of the four-view network, CC and MLO

@@ -15,10 +15,10 @@ from plain import PlainNetwork
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline import precision
 from pipeline.networks.curriculum_resnet import CurriculumResNet
+from pipeline.training import precision
 from transforms.augment import RandRotateFlip
-from transforms.kinetics import KineticChannels
+from transforms.breast_mri.kinetics import KineticChannels
 from transforms.read_prepared import LoadPreparedd
 
 CHANNELS = ("pre", "post1", "post2", "post3", "post4", "t2")
@@ -122,7 +122,7 @@ def agreement(breasts: Sequence[Path]) -> dict[str, float]:
 
 
 def doubt(breasts: Sequence[Path], stage: str) -> str | None:
-    """What `pipeline.precision` holds against training in bf16 here; None if nothing."""
+    """What `pipeline.training.precision` holds against training in bf16 here; None if nothing."""
     labels = torch.arange(BATCH) % 2
     batches = [{"image": batch(breasts, stage, "ours", seed=i), "label": labels} for i in range(4)]
     return precision._prove(build("ours"), batches, RATE)
@@ -156,7 +156,7 @@ def report_steps(breasts: Sequence[Path], repeats: int) -> list[str]:
         f"Plain and ours agree: logits (up to {same['size']:.2f}) within {same['plain']:.1e}, gradients",
         f"within {same['gradients']:.1e} (relative norm; air is constant, so that max pools pick among ties,",
         "each in its own order). bf16 is offered for training on a CPU only where",
-        "`pipeline.precision` has trained a few steps beside fp32 without a disagreement. Here:",
+        "`pipeline.training.precision` has trained a few steps beside fp32 without a disagreement. Here:",
         "",
         *notes,
         "",

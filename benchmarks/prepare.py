@@ -17,9 +17,9 @@ import torch
 import torchio as tio
 from measure import Stopwatch
 
-import transforms.exam_files as exam_files
-import transforms.load_breasts as load_breasts
-from transforms.breasts import breast_grids
+import transforms.breast_mri.exam_files as exam_files
+import transforms.breast_mri.load_breasts as load_breasts
+from transforms.breast_mri.breasts import breast_grids
 from transforms.grid import Grid
 from transforms.intensity import tissue_scale
 from transforms.load import read_image

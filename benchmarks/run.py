@@ -27,7 +27,7 @@ import small  # noqa: E402
 import tradeoff  # noqa: E402
 import transfer  # noqa: E402
 
-from pipeline.phantoms.breast_mri import write_cohort  # noqa: E402
+from pipeline.phantoms.breast_mri.exams import write_cohort  # noqa: E402
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 GROUPS = ("prepare", "step", "inference", "augment", "resample", "read", "bias", "transfer", "mammography", "tradeoff",

@@ -9,8 +9,8 @@ import measure
 import torch
 import torch.nn.functional as F
 
-from pipeline import precision
 from pipeline.networks.mammogram_resnet import mammogram_resnet
+from pipeline.training import precision
 
 PAPER = (101, 976, 4)  # layers, pixels of a side, batch
 CARD = 11178  # MB of GPU memory that the paper had

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from monai.transforms import Compose, RandFlipd, RandRotated
 
-from pipeline import prepared
 from pipeline.networks.imagenet_resnet import transfer_resnet34
-from transforms.imagenet import ImageNetInputd
-from transforms.lesion_slices import CONTRASTS
+from pipeline.prepare import cases as prepared
+from transforms.breast_mri.imagenet import ImageNetInputd
+from transforms.breast_mri.lesion_slices import CONTRASTS
 from transforms.read_prepared import LoadSliced
 
 BATCH, EPOCHS, PATCHES = 32, 15, 1881  # §2.2: patches of all ten folds; eight parts of ten train

@@ -17,7 +17,7 @@ VERBS = {
     "verify": ("pipeline.verify", "read every file of a datalist to its end and list what is wrong"),
     "study": ("pipeline.study", "run a paper's table: prepare, train and evaluate its variants over the folds"),
     "report": ("pipeline.report.command", "turn a study's predictions into metrics.json and report.html"),
-    "export": ("pipeline.export", "write a trained bundle as one folder to share or to serve"),
+    "export": ("pipeline.serve.export", "write a trained bundle as one folder to share or to serve"),
 }
 
 

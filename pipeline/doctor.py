@@ -19,7 +19,7 @@ def main(args: argparse.Namespace) -> int:
     """Print the facts; returns 1 where something cannot work."""
     import torch
 
-    from pipeline.guard import environment
+    from pipeline.training.guard import environment
 
     problems = []
     for name, value in environment().items():

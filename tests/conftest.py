@@ -16,7 +16,9 @@ import pytest
 
 from data_lists.__main__ import main as convert
 from pipeline.datalist import Datalist, Exam, Lesion, assign_folds, load, save
-from pipeline.phantoms import breast_mri, breast_ultrasound, mammography
+from pipeline.phantoms.breast_mri import exams as breast_mri
+from pipeline.phantoms.breast_ultrasound import exams as breast_ultrasound
+from pipeline.phantoms.mammography import exams as mammography
 
 SHAPE = (64, 64, 8)
 # Like a scanner's axial series, the first axis runs to the patient's left, so that x does not grow with the
@@ -231,7 +233,8 @@ def ultrasound_cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 @pytest.fixture(scope="session")
 def tiny_crops(ultrasound_cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The crops of `ultrasound_cohort`, prepared. Shared: read it only."""
-    from pipeline import prepare, units
+    from pipeline.prepare import run as prepare
+    from pipeline.prepare import unit as units
     from transforms import LoadCenterCrops
 
     folder = tmp_path_factory.mktemp("crops")
@@ -260,8 +263,11 @@ def tiny_views(mammography_cohort: Cohort, tmp_path_factory: pytest.TempPathFact
     """The views of `mammography_cohort`, prepared, with a holistic model and its regions. Shared: read it only."""
     import torch
 
-    from pipeline import prepare, prepared, regions, units
+    from pipeline.mammography import regions
     from pipeline.networks.mammogram_resnet import mammogram_resnet
+    from pipeline.prepare import cases as prepared
+    from pipeline.prepare import run as prepare
+    from pipeline.prepare import unit as units
     from transforms import LoadViews
 
     folder = tmp_path_factory.mktemp("views")

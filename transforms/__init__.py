@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transforms.augment import RandRotateFlip, RandRotateFlipd
-    from transforms.center_crops import LoadCenterCrops
+    from transforms.breast_mri.exam_maps import MalignancyResultd
+    from transforms.breast_mri.imagenet import ImageNetInput, ImageNetInputd
+    from transforms.breast_mri.kinetics import KineticChannels, KineticChannelsd
+    from transforms.breast_mri.lesion_slices import LoadLesionSlices, LoadLesionSlicesd
+    from transforms.breast_mri.load_breasts import LoadBreasts, LoadBreastsd
+    from transforms.breast_ultrasound.center_crops import LoadCenterCrops
+    from transforms.breast_ultrasound.volume import LoadVolumed
     from transforms.errors import InputError
-    from transforms.exam_maps import MalignancyResultd
-    from transforms.imagenet import ImageNetInput, ImageNetInputd
-    from transforms.kinetics import KineticChannels, KineticChannelsd
-    from transforms.lesion_slices import LoadLesionSlices, LoadLesionSlicesd
-    from transforms.load_breasts import LoadBreasts, LoadBreastsd
-    from transforms.mammogram import read_mammogram
-    from transforms.mammogram_geometry import BreastWindowd
-    from transforms.mammogram_scale import FitSquared, ScaleToWidth, ScaleToWidthd
-    from transforms.mammogram_views import (
+    from transforms.mammography.geometry import BreastWindowd
+    from transforms.mammography.reading import read_mammogram
+    from transforms.mammography.scale import FitSquared, ScaleToWidth, ScaleToWidthd
+    from transforms.mammography.views import (
         LoadMammogramd,
         LoadRegiond,
         LoadViews,
@@ -29,40 +30,39 @@ if TYPE_CHECKING:
     )
     from transforms.n4 import N4BiasFieldCorrection, N4BiasFieldCorrectiond
     from transforms.read_prepared import LoadCropd, LoadLesionPatchd, LoadPreparedd, LoadSliced
-    from transforms.volume import LoadVolumed
 
 _HOME = {
-    "BreastWindowd": "mammogram_geometry",
-    "FitSquared": "mammogram_scale",
-    "ImageNetInput": "imagenet",
-    "ImageNetInputd": "imagenet",
+    "BreastWindowd": "mammography.geometry",
+    "FitSquared": "mammography.scale",
+    "ImageNetInput": "breast_mri.imagenet",
+    "ImageNetInputd": "breast_mri.imagenet",
     "InputError": "errors",
-    "KineticChannels": "kinetics",
-    "KineticChannelsd": "kinetics",
-    "LoadBreasts": "load_breasts",
-    "LoadBreastsd": "load_breasts",
-    "LoadCenterCrops": "center_crops",
+    "KineticChannels": "breast_mri.kinetics",
+    "KineticChannelsd": "breast_mri.kinetics",
+    "LoadBreasts": "breast_mri.load_breasts",
+    "LoadBreastsd": "breast_mri.load_breasts",
+    "LoadCenterCrops": "breast_ultrasound.center_crops",
     "LoadCropd": "read_prepared",
     "LoadLesionPatchd": "read_prepared",
-    "LoadLesionSlices": "lesion_slices",
-    "LoadLesionSlicesd": "lesion_slices",
-    "LoadMammogramd": "mammogram_views",
+    "LoadLesionSlices": "breast_mri.lesion_slices",
+    "LoadLesionSlicesd": "breast_mri.lesion_slices",
+    "LoadMammogramd": "mammography.views",
     "LoadPreparedd": "read_prepared",
-    "LoadRegiond": "mammogram_views",
+    "LoadRegiond": "mammography.views",
     "LoadSliced": "read_prepared",
-    "LoadViews": "mammogram_views",
-    "LoadVolumed": "volume",
-    "MalignancyResultd": "exam_maps",
+    "LoadViews": "mammography.views",
+    "LoadVolumed": "breast_ultrasound.volume",
+    "MalignancyResultd": "breast_mri.exam_maps",
     "N4BiasFieldCorrection": "n4",
     "N4BiasFieldCorrectiond": "n4",
     "RandRotateFlip": "augment",
     "RandRotateFlipd": "augment",
-    "ReadMammogramd": "mammogram_views",
-    "ScaleToWidth": "mammogram_scale",
-    "ScaleToWidthd": "mammogram_scale",
-    "StackViews": "mammogram_views",
-    "Standardised": "mammogram_views",
-    "read_mammogram": "mammogram",
+    "ReadMammogramd": "mammography.views",
+    "ScaleToWidth": "mammography.scale",
+    "ScaleToWidthd": "mammography.scale",
+    "StackViews": "mammography.views",
+    "Standardised": "mammography.views",
+    "read_mammogram": "mammography.reading",
 }
 
 __all__ = [

@@ -17,14 +17,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from pipeline.inference.mammograms import find
+from pipeline.explain.saliency import most_salient, saliency
+from pipeline.mammography.answer_exams import find
+from pipeline.mammography.regions import native_centers
 from pipeline.networks.mammogram_resnet import mammogram_resnet
-from pipeline.regions import native_centers
-from pipeline.saliency import most_salient, saliency
-from transforms.mammogram import Mammogram, read_mammogram
-from transforms.mammogram_geometry import Box, CropRules, best_window, cut, find_breast
-from transforms.mammogram_scale import region_around
-from transforms.mammogram_views import LoadViews, StackViews
+from transforms.mammography.geometry import Box, CropRules, best_window, cut, find_breast
+from transforms.mammography.reading import Mammogram, read_mammogram
+from transforms.mammography.scale import region_around
+from transforms.mammography.views import LoadViews, StackViews
 
 OUTLINED = CropRules(windows={"CC": (2944, 1920), "MLO": (2944, 1920)})  # the frame that the outlines are stored in
 WIDTH = REGION = 976

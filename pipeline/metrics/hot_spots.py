@@ -1,7 +1,7 @@
 """From a heat map to a list of hot spots: local maxima, none of them near a hotter one, in millimetres.
 
 A hot spot is what a reader would be pointed to. It is what the metrics of `localisation` score, what an inference
-returns as candidates, and what `pipeline.candidates` writes to a file.
+returns as candidates, and what `pipeline.breast_ultrasound.candidates` writes to a file.
 """
 
 from __future__ import annotations

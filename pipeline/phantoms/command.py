@@ -7,9 +7,9 @@ import importlib
 
 # modality -> (module with `write_cohort` and `PRESETS`, what it shows)
 MODALITIES = {
-    "breast_mri": ("pipeline.phantoms.breast_mri", "bilateral axial DCE-MRI and T2"),
-    "breast_ultrasound": ("pipeline.phantoms.breast_ultrasound", "automated ultrasound volumes, NRRD"),
-    "mammography": ("pipeline.phantoms.mammography", "screening exams of four views, PNG and DICOM"),
+    "breast_mri": ("pipeline.phantoms.breast_mri.exams", "bilateral axial DCE-MRI and T2"),
+    "breast_ultrasound": ("pipeline.phantoms.breast_ultrasound.exams", "automated ultrasound volumes, NRRD"),
+    "mammography": ("pipeline.phantoms.mammography.exams", "screening exams of four views, PNG and DICOM"),
 }
 
 

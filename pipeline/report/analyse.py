@@ -32,10 +32,10 @@ from pipeline.metrics import (
     youden_threshold,
     z_test,
 )
-from pipeline.report.points import points
+from pipeline.report.parts.points import points
+from pipeline.report.parts.screening import screening
+from pipeline.report.parts.strata import readers, subgroups
 from pipeline.report.predictions import BEST, Run, load_localisation
-from pipeline.report.screening import screening
-from pipeline.report.strata import readers, subgroups
 from pipeline.report.summary import fold_summary, plain
 
 SCHEMA = "breast-bundles/metrics/1"

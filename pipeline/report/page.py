@@ -13,8 +13,8 @@ import jinja2
 from pipeline import __version__
 from pipeline.report.figures import calibration_figure, colour, ranking_figure, roc_figure
 from pipeline.report.gallery import colour_bar, gallery
-from pipeline.report.lesions import contrast_pictures, curve_figure, load_curves
-from pipeline.report.points import crop_pictures, history_figure, points_figure, split_counts
+from pipeline.report.parts.lesions import contrast_pictures, curve_figure, load_curves
+from pipeline.report.parts.points import crop_pictures, history_figure, points_figure, split_counts
 from pipeline.report.predictions import BEST, Run
 from pipeline.report.redact import redact_all, redactor
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pipeline import datalist
 from pipeline.errors import InputError
+from pipeline.study.engines.local import Runner, cores
 from pipeline.study.plan import Study, read_study
 from pipeline.study.record import listed_inputs, prepared_inputs, write_study
-from pipeline.study.runner import Runner, cores
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from pipeline import datalist
 from pipeline.errors import InputError
-from pipeline.study.runner import Step
+from pipeline.study.engines.local import Step
 
 
 @dataclass

@@ -11,8 +11,8 @@ from typing import Any
 
 from pipeline import datalist
 from pipeline.datalist import write_json
+from pipeline.study.engines.local import DONE
 from pipeline.study.plan import Study
-from pipeline.study.runner import DONE
 
 SCHEMA = "breast-bundles/study/1"
 _INTERNAL = ("stages", "evaluate", "needs", "takes")  # of a variant, of no concern to the report
@@ -36,7 +36,7 @@ def prepared_inputs(folder: Path) -> str:
 
 def write_study(study: Study, source: datalist.Datalist, inputs: str) -> None:
     """`study.json`: what the report needs to know beside the predictions."""
-    from pipeline.guard import environment  # imports torch
+    from pipeline.training.guard import environment  # imports torch
 
     labelled = [b["malignant"] for e in source.exams for b in e.breasts.values() if b.get("malignant") is not None]
     final = source.folds.get("held_out")  # the fold that trains on all that the others cross-validate

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pipeline.datalist import SIDES, Datalist, Exam, is_healthy
-from pipeline.screening import DETECTIONS, NEGATIVE, SCREEN
+from pipeline.mammography.screening import DETECTIONS, NEGATIVE, SCREEN
 from pipeline.verify.codes import Issue, issue
 
 

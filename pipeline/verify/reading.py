@@ -12,10 +12,10 @@ from isal import isal_zlib
 from pipeline.errors import InputError
 from transforms.grid import with_spacing
 from transforms.load import read_header, read_image
-from transforms.mammogram import has_tissue, parse_view, read_mammogram
+from transforms.mammography.reading import has_tissue, parse_view, read_mammogram
 
 _CODES = {"missing", "empty", "truncated", "corrupt", "unreadable"}  # of `transforms.load`
-_MAMMOGRAM = {"no_pixels", "plugin", "view", "laterality"}  # of `transforms.mammogram`
+_MAMMOGRAM = {"no_pixels", "plugin", "view", "laterality"}  # of `transforms.mammography.reading`
 
 
 @dataclass

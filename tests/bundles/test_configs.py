@@ -194,7 +194,7 @@ def test_configs_agree(bundle) -> None:
         assert {key: value for key, value in first.items() if key in inference}.items() <= second.items()
 
     def steps(content: dict[str, Any]) -> list[dict[str, Any]]:
-        between = ("transforms.LoadPreparedd", "transforms.LoadSliced", "pipeline.inference.lesions.StackPatchesd")
+        between = ("transforms.LoadPreparedd", "transforms.LoadSliced", "pipeline.breast_mri.answer_lesions.StackPatchesd")
         return [{key: value for key, value in step.items() if key != "sides"}  # in prepare, a matter of each exam
                 for step in content if step["_target_"] not in between]
 

@@ -9,8 +9,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from pipeline.breast_mri import answer_exams as exams
 from pipeline.errors import InputError
-from pipeline.inference import exams
 from transforms import KineticChannels, LoadBreasts
 
 CHANNELS = ["pre", "post1", "post2", "t2"]

@@ -14,12 +14,12 @@ import torch
 from monai.data import MetaTensor
 from torch import nn
 
-from pipeline import prepare
 from pipeline.__main__ import main
+from pipeline.breast_mri.answer_exams import SaveResultd
 from pipeline.errors import InputError
-from pipeline.handlers import RunState
-from pipeline.inference.exams import SaveResultd
 from pipeline.networks.checkpoint import load_weights
+from pipeline.prepare import run as prepare
+from pipeline.training.run_state import RunState
 from transforms import LoadBreastsd, MalignancyResultd
 
 SETTINGS = {"channels": ["pre", "post1", "t2"], "matrix": [64, 64, 8], "rows": 32}

@@ -11,7 +11,7 @@ import pytest
 
 from data_lists.__main__ import main
 from pipeline.datalist import load
-from pipeline.units import CENTER_CROPS
+from pipeline.prepare.unit import CENTER_CROPS
 from pipeline.verify import verify
 from transforms import LoadCenterCrops
 

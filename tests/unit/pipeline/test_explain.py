@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from pipeline.errors import InputError
-from pipeline.explain import HeatMapInferer, activation_map, evidence_map, heat
+from pipeline.explain.evidence import HeatMapInferer, activation_map, evidence_map, heat
 from pipeline.networks.curriculum_resnet import CurriculumResNet
-from transforms.exam_maps import maps_to_exam
+from transforms.breast_mri.exam_maps import maps_to_exam
 from transforms.grid import Grid
 
 

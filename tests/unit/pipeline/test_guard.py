@@ -11,8 +11,8 @@ import pytest
 import torch
 import yaml
 
-from pipeline import guard
 from pipeline.errors import InputError
+from pipeline.training import guard
 
 ROOT = Path(__file__).parents[3]
 BUNDLE = ROOT / "bundles" / "breast_mri_curriculum"

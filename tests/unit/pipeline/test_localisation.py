@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.candidates import read_candidates, write_candidates
+from pipeline.breast_ultrasound.candidates import read_candidates, write_candidates
 from pipeline.errors import InputError
 from pipeline.metrics import (
     HotSpots,

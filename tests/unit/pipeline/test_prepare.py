@@ -12,10 +12,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from pipeline import prepare, prepared
 from pipeline.errors import InputError
-from pipeline.phantoms import breast_mri
-from pipeline.phantoms.breast_specs import draw_cohort
+from pipeline.phantoms.breast_mri import exams as breast_mri
+from pipeline.phantoms.breast_mri.specs import draw_cohort
+from pipeline.prepare import cases as prepared
+from pipeline.prepare import run as prepare
 from transforms import LoadBreasts, LoadBreastsd
 from transforms.grid import Grid
 
@@ -214,7 +215,7 @@ def test_a_corrected_label_prepares_nothing_again_and_counts(cohort, tmp_path) -
 _KILLED = """
 import os, signal, sys
 import numpy as np
-from pipeline import prepare
+from pipeline.prepare import run as prepare
 from transforms import LoadBreastsd
 save, calls = np.save, []
 def half(file, array):

@@ -13,9 +13,9 @@ import torch
 from monai.transforms import Compose
 from torch.utils.data import DataLoader
 
-from pipeline import prepared
 from pipeline.errors import InputError
-from pipeline.prepared import BalancedSampler, SeededDataset
+from pipeline.prepare import cases as prepared
+from pipeline.prepare.cases import BalancedSampler, SeededDataset
 from transforms import LoadLesionPatchd, LoadPreparedd, RandRotateFlipd
 
 CASES = [{"label": int(i in (2, 5, 6))} for i in range(10)]  # three of ten are malignant

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline import regions
 from pipeline.errors import InputError
-from transforms.mammogram_scale import fit_square, region_around
+from pipeline.mammography import regions
+from transforms.mammography.scale import fit_square, region_around
 
 
 def cases(folder: Path) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pipeline.errors import InputError
-from pipeline.saliency import centre_of_attention, most_salient, saliency
+from pipeline.explain.saliency import centre_of_attention, most_salient, saliency
 
 
 class Linear(nn.Module):

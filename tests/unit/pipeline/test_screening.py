@@ -7,9 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.metrics import auroc
-from pipeline.report.screening import Matched
-from pipeline.screening import (
+from pipeline.mammography.screening import (
     breast_score,
     ensemble,
     exam_probability,
@@ -19,6 +17,8 @@ from pipeline.screening import (
     probability,
     reader_scores,
 )
+from pipeline.metrics import auroc
+from pipeline.report.parts.screening import Matched
 
 
 @pytest.mark.parametrize(("detection", "malignant", "exam", "label", "with_other"), [

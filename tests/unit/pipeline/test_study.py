@@ -10,9 +10,9 @@ import pytest
 
 from pipeline.errors import InputError
 from pipeline.report.predictions import _keep_common
+from pipeline.study.engines.local import Runner, Step
 from pipeline.study.plan import Study, given_settings
 from pipeline.study.record import left_out
-from pipeline.study.runner import Runner, Step
 
 EVALUATE = {"configs": ["a.yaml"], "settings": {"cache": "{study}/cache"}}
 VARIANTS = {"own": {"label": "Own", "stages": [], "evaluate": EVALUATE},

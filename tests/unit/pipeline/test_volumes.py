@@ -11,8 +11,8 @@ import torch
 from monai.networks.nets import resnet18
 from monai.visualize import GradCAM
 
+from pipeline.explain.windows import SlidingWindows, slab_map, spots
 from pipeline.networks.center_point_resnet import CenterPointResNet
-from pipeline.volumes import SlidingWindows, slab_map, spots
 from transforms.grid import Grid
 
 
@@ -90,7 +90,7 @@ def test_slab_map_lies_on_the_slice(network) -> None:
 
 def test_a_lesions_points_reach_the_report(tmp_path) -> None:
     """`points` scores what an evaluation wrote: both peaks 3 mm off their centres, none within 2 mm."""
-    from pipeline.report.points import points
+    from pipeline.report.parts.points import points
 
     class Run:
         folder, variants, tested = tmp_path, ["full"], [5]

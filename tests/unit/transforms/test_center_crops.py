@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.phantoms.cohort import nrrd_bytes
 from transforms import InputError, LoadCenterCrops, LoadCropd, LoadVolumed
-from transforms.volume import read_volume
+from transforms.breast_ultrasound.volume import read_volume
 
 AFFINE = np.array([[-0.5, 0, 0, 40.0], [0, -0.1, 0, 90.0], [0, 0, 1.5, -20.0], [0, 0, 0, 1]])
 

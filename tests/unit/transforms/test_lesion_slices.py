@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from transforms import ImageNetInput, InputError, LoadLesionSlices, LoadSliced
-from transforms.lesion_slices import CONTRASTS
+from transforms.breast_mri.lesion_slices import CONTRASTS
 
 AFFINE = np.array([[-2.0, 0, 0, 39], [0, -2.0, 0, 31], [0, 0, 5.0, -20], [0, 0, 0, 1]])  # 40 × 32 × 9 voxels
 PLAIN = {"size": 8, "iterations": []}  # no bias correction: values can be followed by hand

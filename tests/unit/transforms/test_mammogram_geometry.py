@@ -10,7 +10,7 @@ import torch
 from scipy import ndimage
 
 from transforms import BreastWindowd, InputError, ScaleToWidth, ScaleToWidthd, read_mammogram
-from transforms.mammogram_geometry import (
+from transforms.mammography.geometry import (
     Box,
     Breast,
     CropRules,
@@ -21,7 +21,7 @@ from transforms.mammogram_geometry import (
     random_windows,
     standardise,
 )
-from transforms.mammogram_scale import native_point, region_around
+from transforms.mammography.scale import native_point, region_around
 
 EXAM = Path(__file__).parents[4] / "shared" / "data" / "mammography_exam"
 

@@ -12,7 +12,7 @@ from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation as MAM
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
 from transforms import InputError, ReadMammogramd, read_mammogram
-from transforms.mammogram import wall_edge
+from transforms.mammography.reading import wall_edge
 
 
 def breast(wall: str = "left", rows: int = 120, columns: int = 80, label: bool = False) -> np.ndarray:

@@ -9,9 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline import prepare, prepared, units
 from pipeline.datalist import SPLITS
 from pipeline.errors import InputError
+from pipeline.prepare import cases as prepared
+from pipeline.prepare import run as prepare
+from pipeline.prepare import unit as units
 from transforms import LoadMammogramd, LoadRegiond, LoadViews, StackViews
 
 

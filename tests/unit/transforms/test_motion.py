@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from transforms.motion import ShiftEstimator
+from transforms.breast_mri.motion import ShiftEstimator
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.comparator.exams import ExamWindows, exams, write_scores
 from pipeline.errors import InputError
+from pipeline.mammography.comparator.exams import ExamWindows, exams, write_scores
 
 VIEWS = ("L-CC", "R-CC", "L-MLO", "R-MLO")
 # Pixel counts of scale 0.01: 1 erosion, buffers of 1, windows CC 27×19 and MLO 30×17. The breast fills rows 10 to 49

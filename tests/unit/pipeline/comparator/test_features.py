@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.comparator.exams import ExamWindows
-from pipeline.comparator.features import FourViewFeatures, adapted_scores, labelled
 from pipeline.errors import InputError
+from pipeline.mammography.comparator.exams import ExamWindows
+from pipeline.mammography.comparator.features import FourViewFeatures, adapted_scores, labelled
 from pipeline.networks.four_view import VIEWS, FourViewNetwork, adapted_head
 
 SCALE = 0.04

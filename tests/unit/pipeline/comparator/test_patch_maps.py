@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pipeline.comparator.patch_maps import PatchHeatMaps, average, starts
 from pipeline.errors import InputError
+from pipeline.mammography.comparator.patch_maps import PatchHeatMaps, average, starts
 from pipeline.networks.checkpoint import load_weights
 from pipeline.networks.patch_densenet import CLASSES, FoldedDenseNet, PatchDenseNet, pad_same
 

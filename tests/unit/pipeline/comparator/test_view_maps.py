@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.comparator.array_store import ArrayStore, key_of
-from pipeline.comparator.view_maps import ViewHeatMaps
 from pipeline.errors import InputError
+from pipeline.files.store import ArrayStore, key_of
+from pipeline.mammography.comparator.view_maps import ViewHeatMaps
 from pipeline.networks.patch_densenet import PatchDenseNet
 
 

@@ -24,9 +24,12 @@ from monai.utils import set_determinism
 from torch import nn
 from torch.utils.data import DataLoader
 
-from pipeline import engine, prepared
 from pipeline.errors import InputError
-from pipeline.handlers import EarlyStop, RunState, StopOnDivergence
+from pipeline.prepare import cases as prepared
+from pipeline.training import outputs as engine
+from pipeline.training.early_stop import EarlyStop
+from pipeline.training.run_state import RunState
+from pipeline.training.stop_on_divergence import StopOnDivergence
 from transforms import LoadPreparedd, RandRotateFlipd
 
 ROOT = Path(__file__).parents[4]
@@ -64,9 +67,9 @@ class Run:
             metric_cmp_fn=engine.lower_is_better)
         handlers = {
             "ValidationHandler": ValidationHandler(1, self.evaluator),
-            "pipeline.handlers.StopOnDivergence": StopOnDivergence(self.network, self.gradients),
-            "pipeline.handlers.EarlyStop": EarlyStop(self.evaluator, self.patience),
-            "pipeline.handlers.RunState": RunState(self.network, self.optimizer, self.folder, self.folder,
+            "pipeline.training.stop_on_divergence.StopOnDivergence": StopOnDivergence(self.network, self.gradients),
+            "pipeline.training.early_stop.EarlyStop": EarlyStop(self.evaluator, self.patience),
+            "pipeline.training.run_state.RunState": RunState(self.network, self.optimizer, self.folder, self.folder,
                                                    self.evaluator, resume=self.resume),
         }
         self.trainer = SupervisedTrainer(

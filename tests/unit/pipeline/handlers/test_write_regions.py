@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.handlers import WriteRegions
-from pipeline.regions import known
+from pipeline.mammography.regions import known
+from pipeline.mammography.write_regions import WriteRegions
 
 ABOUT = {"schema": "breast-bundles/regions/1", "model": "0", "width": 50, "size": 50, "fold": 0}
 

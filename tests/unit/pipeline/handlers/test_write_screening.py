@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.handlers import WriteScreening
+from pipeline.mammography.write_screening import WriteScreening
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -6,7 +6,7 @@ import numpy as np
 import pydicom
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from pipeline.inference.dicom_picture import write_dicom_picture
+from pipeline.files.dicom_picture import write_dicom_picture
 
 
 def test_pydicom_reads_the_same_pixels_and_no_patient(tmp_path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipeline.errors import InputError
-from pipeline.inference.mammograms import SaveExamd, find
+from pipeline.mammography.answer_exams import SaveExamd, find
 
 
 def test_files_are_known_by_the_view_that_their_names_end_in(tmp_path) -> None:

@@ -19,9 +19,9 @@ from sklearn.preprocessing import StandardScaler
 
 from pipeline.__main__ import main
 from pipeline.errors import InputError
-from pipeline.phantoms import breast_mri
-from pipeline.phantoms.breast_shapes import LesionShape, _even_directions
-from pipeline.phantoms.breast_specs import Lesion, draw_cohort
+from pipeline.phantoms.breast_mri import exams as breast_mri
+from pipeline.phantoms.breast_mri.shapes import LesionShape, _even_directions
+from pipeline.phantoms.breast_mri.specs import Lesion, draw_cohort
 
 TINY = breast_mri.Preset((64, 64, 10), (4.8, 4.8, 12.0), (48, 48, 8), (6.4, 6.4, 15.0))
 EXAM_COLUMNS = (

@@ -21,10 +21,10 @@ from data_lists.__main__ import main as convert
 from pipeline.__main__ import main
 from pipeline.datalist import load
 from pipeline.errors import InputError
-from pipeline.phantoms import breast_ultrasound as ultrasound
-from pipeline.phantoms.ultrasound_echo import Beam, acquire
-from pipeline.phantoms.ultrasound_specs import DIAMETERS, draw_cohort
-from pipeline.phantoms.ultrasound_tissue import Frame, lerp
+from pipeline.phantoms.breast_ultrasound import exams as ultrasound
+from pipeline.phantoms.breast_ultrasound.echo import Beam, acquire
+from pipeline.phantoms.breast_ultrasound.specs import DIAMETERS, draw_cohort
+from pipeline.phantoms.breast_ultrasound.tissue import Frame, lerp
 from pipeline.verify import verify
 from transforms.grid import Grid
 from transforms.load import read_image
@@ -185,7 +185,7 @@ def test_image_does_not_depend_on_slabs_and_noise_grows_with_depth(monkeypatch):
     beam = Beam(0.3, (0.8, 1.2), 1.5, noise_db=-30)
     image = acquire(dark, zero, frame, frame, beam, 0.0, np.random.default_rng(1))
     assert image[:, -40:].mean() > image[:, :40].mean() + 10
-    monkeypatch.setattr("pipeline.phantoms.ultrasound_echo._SLAB", 7)
+    monkeypatch.setattr("pipeline.phantoms.breast_ultrasound.echo._SLAB", 7)
     assert np.array_equal(acquire(dark, zero, frame, frame, beam, 0.0, np.random.default_rng(1)), image)
 
 

@@ -14,10 +14,10 @@ from sklearn.metrics import roc_auc_score
 from data_lists.__main__ import main as convert
 from pipeline.__main__ import main
 from pipeline.datalist import load
-from pipeline.phantoms import mammography
-from pipeline.phantoms.mammography import IMAGES, VIEWS, Preset, boxes_of, make_exam, wall
-from pipeline.phantoms.mammography_specs import ExamSpec, draw_cohort
-from transforms.mammogram import read_mammogram, wall_edge
+from pipeline.phantoms.mammography import exams as mammography
+from pipeline.phantoms.mammography.exams import IMAGES, VIEWS, Preset, boxes_of, make_exam, wall
+from pipeline.phantoms.mammography.specs import ExamSpec, draw_cohort
+from transforms.mammography.reading import read_mammogram, wall_edge
 
 DEMO = mammography.PRESETS["demo"]
 TINY = Preset((86, 70), 2.7, 12, DEMO.diameters, {**DEMO.shares, "dicom": 0.5})

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pipeline.report.parts.screening import screening
 from pipeline.report.predictions import Run
-from pipeline.report.screening import screening
 
 DETECTION = ["screen", "screen", "interval", "negative", "negative", "negative"]
 SCORES = {"first": [0.9, 0.4, 0.8, 0.5, 0.2, 0.1], "second": [0.9, 0.8, 0.1, 0.5, 0.2, 0.3]}

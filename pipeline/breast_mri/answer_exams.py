@@ -1,0 +1,97 @@
+"""Exams as a user has them: found on disk, and answered with a heat map, a table and a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from monai.config import KeysCollection
+from monai.data.utils import list_data_collate
+from monai.transforms import MapTransform
+
+from pipeline.datalist import write_json
+from pipeline.errors import InputError
+from transforms.breast_mri.exam_files import find_contrasts
+from transforms.load import is_image
+
+
+def find(path: Path | str, channels: Sequence[str]) -> list[dict[str, Any]]:
+    """The exams under a path.
+
+    Args:
+        path: one exam (a folder with one file a contrast, or a 4D file), or a folder of exams.
+        channels: contrasts that an exam must have.
+
+    Returns:
+        one `{"image": path, "exam_id": name}` an exam.
+
+    Raises:
+        InputError: nothing there, or an exam lacks a contrast.
+    """
+    root = Path(path)
+    if not root.exists():
+        raise InputError(f"{root.name}: no such exam; give a folder with one file a contrast, or one 4D file")
+    names = {c.lower() for c in channels}
+    if root.is_file() or any(is_image(p) and p.name.split(".")[0].lower() in names for p in root.iterdir()):
+        exams = [root]
+    else:
+        exams = [p for p in sorted(root.iterdir()) if p.is_dir() or is_image(p)]
+    if not exams:
+        raise InputError(f"{root.name}: holds no image; expected {', '.join(channels)} as .nii.gz, or one 4D file")
+    for exam in exams:
+        find_contrasts(exam, channels)
+    return [{"image": str(exam), "exam_id": exam.name.split(".")[0]} for exam in exams]
+
+
+def collate(exams: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A batch of one exam: `image` becomes `(1, S, C, X, Y, Z)`, everything else is kept in a list of one."""
+    if len(exams) != 1:
+        raise ValueError(f"exams go one at a time, got {len(exams)}")
+    # By MONAI's collate, so that the engine's decollation gives back the whole meta.
+    image = list_data_collate([{"image": exams[0]["image"]}])["image"]
+    return {**{key: [value] for key, value in exams[0].items()}, "image": image}
+
+
+class SaveResultd(MapTransform):
+    """Write `<exam>_heatmap.nii.gz`, `<exam>_result.json` and the picture `<exam>_preview.png`.
+
+    The map has the exam's own grid; its header carries no name, date or path.
+
+    Args:
+        keys: key of the map, `(1, X, Y, Z)`.
+        output_dir: where the files go.
+        image_key: the breasts, for the picture.
+        shown: the channel that the picture shows.
+    """
+
+    def __init__(self, keys: KeysCollection, output_dir: Path | str, image_key: str = "image", shown: int = 0,
+                 allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.output_dir = Path(output_dir)
+        self.image_key = image_key
+        self.shown = int(shown)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        result = dict(data)
+        if "exam_id" not in result:  # not from `find`: a server, which sends the answer itself
+            return result
+        from pipeline.breast_mri.preview import save_preview  # matplotlib is slow to import and servers do without it
+
+        name = str(result["exam_id"])
+        heat = result[self.keys[0]]
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        image = nib.Nifti1Image(np.asarray(heat[0].cpu()), np.asarray(heat.meta["original_affine"]))
+        image.header.set_xyzt_units("mm", "sec")
+        temporary = self.output_dir / f".{name}.part.nii.gz"
+        nib.save(image, temporary)
+        temporary.replace(self.output_dir / f"{name}_heatmap.nii.gz")
+        write_json(self.output_dir / f"{name}_result.json", {"exam_id": name, **result["result"]})
+        save_preview(result[self.image_key], result["heatmap_breasts"], result["result"],
+                     self.output_dir / f"{name}_preview.png", self.shown)
+        print(f"{name}: probability of malignancy {json.dumps(result['result']['probabilities'])}; heat map, picture "
+              f"and result.json in {self.output_dir}", flush=True)
+        return result

@@ -1,0 +1,195 @@
+"""Lesions of an exam as a user has them: found in a table, scored slice by slice, shown with Grad-CAMs."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.inferers import Inferer
+from monai.transforms import MapTransform
+from monai.visualize import GradCAM
+
+from pipeline.breast_mri import answer_exams as exams
+from pipeline.datalist import write_json
+from pipeline.errors import InputError
+
+_COLUMNS = ("x_mm", "y_mm", "z_mm")
+
+
+def find(path: Path | str, table: Path | str, contrasts: Sequence[str]) -> list[dict[str, Any]]:
+    """The exams under a path that the table has lesions of.
+
+    Args:
+        path: as `pipeline.breast_mri.answer_exams.find`.
+        table: columns `x_mm`, `y_mm`, `z_mm` (RAS millimetres); `exam_id`, demanded where there are several exams;
+            `lesion_id`, else they are counted from 1.
+        contrasts: that an exam must have.
+
+    Returns:
+        one `{"image": path, "exam_id": name, "lesions": [(id, (x, y, z)), …]}` an exam.
+
+    Raises:
+        InputError: no exam, no such table, no lesion of any exam, or a centre that is no number.
+    """
+    found = exams.find(path, contrasts)
+    name = Path(table).name
+    try:
+        with Path(table).open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError):
+        raise InputError(f"{name}: no such table of lesions; give one with {', '.join(_COLUMNS)}") from None
+    if lacking := [column for column in _COLUMNS if not rows or column not in rows[0]]:
+        raise InputError(f"{name}: column {lacking[0]} is missing, or the table is empty; it takes "
+                         f"{', '.join(_COLUMNS)}")
+    if len(found) > 1 and "exam_id" not in rows[0]:
+        raise InputError(f"{name}: column exam_id is missing; {len(found)} exams were given")
+    for exam in found:
+        own = [row for row in rows if row.get("exam_id") in (None, exam["exam_id"])]
+        try:
+            exam["lesions"] = [(row.get("lesion_id") or str(i), tuple(float(row[c]) for c in _COLUMNS))
+                               for i, row in enumerate(own, start=1)]
+        except (TypeError, ValueError):
+            raise InputError(f"{name}: a centre of exam {exam['exam_id']} is no number; correct it") from None
+    found = [exam for exam in found if exam["lesions"]]
+    if not found:
+        raise InputError(f"{name}: holds no lesion of the exam; its exam_id must be the exam's name")
+    return found
+
+
+class StackPatchesd(MapTransform):
+    """Put an exam's patches `(N, C, Y, X)` where the exam was.
+
+    Adds `slice_of`, the lesion of each patch, `corners`, the `(x, y, z)` of its first voxel, and `exam`, the exam's
+    meta with its shape and affine.
+
+    Raises:
+        InputError: no patch is left.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        result = dict(data)
+        patches, places = result.pop("patches"), result.pop("places")
+        if not patches:
+            raise InputError("every patch holds several lesions; nothing is left to score", code="nothing_left")
+        for key in self.key_iterator(result):
+            result["exam"] = dict(result[key].meta)
+            result[key] = torch.cat(list(patches.values()))
+        result["patch_voxels"] = next(iter(patches.values())).shape[-1]
+        result["slice_of"] = [name for name, own in patches.items() for _ in range(len(own))]
+        result["corners"] = [corner for name in patches for corner in places[name]]
+        return result
+
+
+def collate(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A batch of one exam: its patches are the batch, everything else is kept as it is."""
+    if len(cases) != 1:
+        raise ValueError(f"exams go one at a time, got {len(cases)}")
+    return dict(cases[0])
+
+
+class GradCamInferer(Inferer):
+    """Logits `(N, 2)` and Grad-CAMs for malignancy `(N, Y, X)` of patches, by `monai.visualize.GradCAM`.
+
+    Each map is 0–1 times the patch's probability of malignancy.
+
+    Args:
+        layer: the layer whose activations are weighed.
+    """
+
+    def __init__(self, layer: str = "layer4") -> None:
+        self.layer = layer
+
+    def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
+        network.eval()
+        with torch.no_grad():
+            logits = network(inputs).float()
+        with torch.enable_grad():
+            cam = GradCAM(nn_module=network, target_layers=self.layer)
+            maps = torch.cat([torch.as_tensor(cam(patch[None], class_idx=1)) for patch in inputs])[:, 0]
+        network.zero_grad(set_to_none=True)
+        return {"logits": logits, "heatmap": maps.detach() * logits.softmax(1)[:, 1, None, None]}
+
+
+class SaveLesionsd(MapTransform):
+    """Write `<exam>_lesions.json`, `<exam>_heatmap.nii.gz` in the exam's space, and the picture `<exam>_lesions.png`.
+
+    A lesion's probability is the maximum over its slices.
+
+    Args:
+        keys: key of the inferer's answer.
+        output_dir: where the files go.
+    """
+
+    def __init__(self, keys: KeysCollection, output_dir: Path | str, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.output_dir = Path(output_dir)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        result = dict(data)
+        answer, name, exam = result[self.keys[0]], str(result["exam_id"]), result["exam"]
+        scores = answer["logits"].softmax(1)[:, 1].tolist()
+        centers = dict(result["lesions"])
+        lesions: dict[str, dict[str, Any]] = {}
+        for lesion, corner, score in zip(result["slice_of"], result["corners"], scores, strict=True):
+            entry = lesions.setdefault(lesion, {"center_mm": list(centers[lesion]), "probability": 0.0, "slices": {}})
+            entry["slices"][str(corner[2])] = round(score, 6)
+            entry["probability"] = max(entry["probability"], round(score, 6))
+        left_out = sorted(set(centers) - set(lesions))
+        result["result"] = {"exam_id": name, "probability": max(e["probability"] for e in lesions.values()),
+                            "lesions": lesions, "not_scored": left_out}
+        heat = _in_exam(answer["heatmap"].cpu(), result["corners"], result["patch_voxels"], exam["spatial_shape"])
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        image = nib.Nifti1Image(heat, np.asarray(exam["original_affine"]))
+        image.header.set_xyzt_units("mm", "sec")
+        temporary = self.output_dir / f".{name}.part.nii.gz"
+        nib.save(image, temporary)
+        temporary.replace(self.output_dir / f"{name}_heatmap.nii.gz")
+        write_json(self.output_dir / f"{name}_lesions.json", result["result"])
+        _picture(result, scores, answer["heatmap"].cpu().numpy(), self.output_dir / f"{name}_lesions.png")
+        crowded = f"; not scored, another lesion is on each of their slices: {', '.join(left_out)}" if left_out else ""
+        told = ", ".join(f"lesion {lesion} {entry['probability']:.3f}" for lesion, entry in lesions.items())
+        print(f"{name}: probability of malignancy {told}{crowded}; in {self.output_dir}", flush=True)
+        return result
+
+
+def _in_exam(maps: torch.Tensor, corners: Sequence[tuple[int, int, int]], voxels: int,
+             shape: Sequence[int]) -> np.ndarray:
+    """Maps `(N, Y, X)` back at the places of their patches, `(X, Y, Z)`; the larger value where patches overlap."""
+    heat = np.zeros(tuple(int(n) for n in shape), np.float32)
+    small = torch.nn.functional.interpolate(maps[:, None], size=(voxels, voxels), mode="bilinear", align_corners=False)
+    for (left, top, z), plane in zip(corners, small[:, 0].numpy(), strict=True):
+        x0, y0 = max(left, 0), max(top, 0)
+        x1, y1 = min(left + voxels, heat.shape[0]), min(top + voxels, heat.shape[1])
+        part = plane[y0 - top : y1 - top, x0 - left : x1 - left].T
+        heat[x0:x1, y0:y1, z] = np.maximum(heat[x0:x1, y0:y1, z], part)
+    return heat
+
+
+def _picture(result: Mapping[Hashable, Any], scores: Sequence[float], maps: np.ndarray, path: Path) -> None:
+    """One row a patch: the contrasts the network saw, and the first under its Grad-CAM."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    patches = result["image"].cpu().numpy()
+    front = "upper" if result["exam"]["original_affine"][1, 1] < 0 else "lower"  # anterior is up
+    rows, columns = len(patches), patches.shape[1] + 1
+    size = (1.7 * columns, 1.75 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for row, patch, heat, lesion, score in zip(axes, patches, maps, result["slice_of"], scores, strict=True):
+        for axis, plane in zip(row, [*patch, patch[0]], strict=True):
+            axis.imshow(plane, cmap="gray", origin=front)
+            axis.axis("off")
+        row[-1].imshow(heat, cmap="inferno", alpha=0.45, vmin=0, vmax=1, origin=front)
+        row[0].set_title(f"lesion {lesion}: {score:.2f}", fontsize=8, loc="left")
+    temporary = path.with_name(f".{path.name}.part.png")
+    figure.savefig(temporary, dpi=90)
+    plt.close(figure)
+    temporary.replace(path)

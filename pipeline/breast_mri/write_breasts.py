@@ -1,0 +1,124 @@
+"""Write an evaluation's predictions, and the heat maps that the report shows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+
+from pipeline.explain.evidence import body_mask
+from pipeline.metrics import random_point_share
+from transforms.grid import Grid, triple
+
+
+class WritePredictions:
+    """Writes `predictions.csv`, one row a breast, and with heat maps `localisation.csv` and `maps/*.npz`.
+
+    The tables hold study ids only, never paths. `localisation.csv` says for every malignant test breast whether the
+    map's peak falls on a malignant lesion: whether the voxel with the largest heat lies within `radius_mm` of a
+    malignant centre, how far the nearest one is, and how often a random voxel of the body would (`chance`).
+
+    The evaluator's prediction is either logits `(B, 2)` or the dictionary of `HeatMapInferer`.
+
+    Args:
+        output_dir: where the files go.
+        fold: the fold, for the table.
+        shown: the channel that the gallery shows, e.g. that of the wash-in.
+        maps: how many breasts of the test split to keep maps of.
+        radius_mm: a peak this near to a lesion's centre is on it.
+    """
+
+    def __init__(self, output_dir: Path | str, fold: int, shown: int = 0, maps: int = 8,
+                 radius_mm: float = 20.0) -> None:
+        self.folder = Path(output_dir)
+        self.fold = int(fold)
+        self.shown = int(shown)
+        self.maps = int(maps)
+        self.radius_mm = float(radius_mm)
+        self.rows: list[dict[str, Any]] = []
+        self.peaks: list[dict[str, Any]] = []
+        self.kept: dict[str, dict[str, Any]] = {}
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        engine.add_event_handler(Events.COMPLETED, self.write)
+
+    def start(self, engine: Engine) -> None:
+        self.rows, self.peaks, self.kept = [], [], {}
+
+    def collect(self, engine: Engine) -> None:
+        """Take one batch's scores and maps."""
+        batch, pred = engine.state.batch, engine.state.output["pred"]
+        logits = pred["logits"] if isinstance(pred, dict) else pred
+        mapped = isinstance(pred, dict) and "heatmap" in pred
+        scores = logits.detach().float().softmax(dim=1)[:, 1].cpu().tolist()
+        for i, score in enumerate(scores):
+            row = {"exam_id": batch["exam_id"][i], "patient_id": batch["patient_id"][i], "side": batch["side"][i],
+                   "fold": self.fold, "split": batch["split"][i], "label": int(batch["label"][i]),
+                   "score": round(score, 6)}
+            row |= {f"group_{name}": value for name, value in batch["groups"][i].items()}
+            row |= {f"reader_{name}": value for name, value in batch["readers"][i].items()}
+            self.rows.append(row)
+            if mapped and row["split"] == "test":
+                self._collect_map(row, batch["image"][i], pred["heatmap"][i].detach().cpu(), batch["lesions"][i],
+                                  Grid(triple(pred["heatmap"][i].shape), np.asarray(batch["affine"][i])))
+
+    def _collect_map(self, row: dict[str, Any], image: torch.Tensor, heat: torch.Tensor, lesions: list[list[float]],
+                     grid: Grid) -> None:
+        peak = np.asarray(np.unravel_index(int(heat.argmax()), heat.shape))
+        malignant = [lesion[:3] for lesion in lesions if lesion[3]]
+        if row["label"] and malignant:
+            distance = np.linalg.norm(grid.to_world(np.asarray(malignant)) - grid.to_world(peak), axis=1).min()
+            body = body_mask(image[None], 0)[0, 0].cpu().numpy() > 0
+            chance = random_point_share(body, grid, grid.to_world(np.asarray(malignant)), [self.radius_mm])
+            self.peaks.append({"exam_id": row["exam_id"], "side": row["side"], "hit": int(distance <= self.radius_mm),
+                               "distance_mm": round(float(distance), 2), "radius_mm": self.radius_mm,
+                               "chance": round(float(chance[0]), 4)})
+        if len(self.kept) < self.maps:
+            z = round(malignant[0][2]) if row["label"] and malignant else int(peak[2])
+            self.kept[f"{row['exam_id']}_{row['side']}"] = self._picture(row, image, heat, lesions, z)
+
+    def _picture(self, row: dict[str, Any], image: torch.Tensor, heat: torch.Tensor, lesions: list[list[float]],
+                 z: int) -> dict[str, Any]:
+        """One slice as the report shows it: rows from anterior to posterior, columns from the midline outwards."""
+        shown = image[min(self.shown, len(image) - 1)].float().cpu().numpy()
+        plane = shown[:, :, z]
+        plane = np.clip(plane / max(np.percentile(shown, 99.8), 1e-6), 0, 1)
+        here = [lesion for lesion in lesions if abs(lesion[2] - z) <= 1.5]
+        return {
+            "image": plane.T[::-1].astype(np.float32),
+            "heat": heat[:, :, z].numpy().T[::-1].astype(np.float32),
+            "points": np.asarray([[x, plane.shape[1] - 1 - y] for x, y, _, _ in here], np.float32).reshape(-1, 2),
+            "point_malignant": np.asarray([malignant for *_, malignant in here], np.int64),
+            "label": row["label"], "score": row["score"], "exam_id": row["exam_id"], "side": row["side"],
+        }
+
+    def write(self, engine: Engine) -> None:
+        """Write the tables, each in one piece, and say where they are."""
+        write_table(self.folder / "predictions.csv", self.rows)
+        if self.peaks:
+            write_table(self.folder / "localisation.csv", self.peaks)
+        if self.kept:
+            (self.folder / "maps").mkdir(exist_ok=True)
+            for name, picture in self.kept.items():
+                np.savez_compressed(self.folder / "maps" / f"{name}.npz", **picture)
+        print(f"{len(self.rows)} predictions in {self.folder / 'predictions.csv'}", flush=True)
+
+
+def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({k: "" if v is None else v for k, v in row.items()} for row in rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary.write_text(text.getvalue())
+    temporary.replace(path)

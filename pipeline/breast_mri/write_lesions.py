@@ -1,0 +1,90 @@
+"""Write an evaluation's predictions of lesions, each from its slices, and how the lesions look."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ignite.engine import Engine, Events
+
+from pipeline.breast_mri.write_breasts import write_table
+from transforms.read_prepared import open_prepared
+
+PHASES = ("pre", "post1", "post2", "post3", "post4")
+_CORE = 1 / 8  # of a patch's width: radius of the disc that an enhancement curve is measured in
+
+
+class WriteLesionPredictions:
+    """Writes `predictions.csv`, one row a lesion: its score is the maximum over its slices (contrast transfer, §3).
+
+    Beside it, for the report's pictures of the user's own data, whatever the subset: `curves.csv`, the mean intensity
+    of each test lesion's core in every phase, and `contrasts.npz`, one malignant test lesion in all contrasts
+    (paper, Fig. 2 and 1). Tables hold study ids only.
+
+    The evaluator's prediction is logits `(B, 2)`, one row a slice.
+
+    Args:
+        output_dir: where the files go.
+        fold: the fold, for the table.
+        stored: contrasts of the prepared arrays, in their order.
+    """
+
+    def __init__(self, output_dir: Path | str, fold: int, stored: Sequence[str] = ()) -> None:
+        self.folder = Path(output_dir)
+        self.fold = int(fold)
+        self.stored = list(stored)
+        self.rows: dict[tuple[str, str], dict[str, Any]] = {}
+        self.arrays: dict[tuple[str, str], Path] = {}
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        engine.add_event_handler(Events.COMPLETED, self.write)
+
+    def start(self, engine: Engine) -> None:
+        self.rows, self.arrays = {}, {}
+
+    def collect(self, engine: Engine) -> None:
+        """Take one batch of slices."""
+        batch = engine.state.batch
+        scores = engine.state.output["pred"].detach().float().softmax(dim=1)[:, 1].cpu().tolist()
+        for i, score in enumerate(scores):
+            key = (batch["exam_id"][i], batch["lesion_id"][i])
+            row = self.rows.setdefault(key, {
+                "exam_id": key[0], "patient_id": batch["patient_id"][i], "side": batch["side"][i], "lesion_id": key[1],
+                "fold": self.fold, "split": batch["split"][i], "label": int(batch["label"][i]), "score": 0.0,
+                "slices": 0, **{f"group_{name}": value for name, value in batch["groups"][i].items()}})
+            row["score"] = max(row["score"], round(score, 6))
+            row["slices"] += 1
+            if row["split"] == "test" and not batch["missing"][i]:
+                self.arrays[key] = Path(batch["array"][i])
+
+    def write(self, engine: Engine) -> None:
+        """Write the tables, each in one piece, and say where they are."""
+        path = self.folder / "predictions.csv"
+        write_table(path, list(self.rows.values()))
+        if set(PHASES) <= set(self.stored) and self.arrays:
+            write_table(self.folder / "curves.csv", [self._curve(key) for key in self.arrays])
+            shown = next((key for key in self.arrays if self.rows[key]["label"]), next(iter(self.arrays)))
+            self._save_contrasts(open_prepared(self.arrays[shown]))
+        print(f"{len(self.rows)} lesions in {path}", flush=True)
+
+    def _curve(self, key: tuple[str, str]) -> dict[str, Any]:
+        """Mean of the core of the lesion's brightest slice, phase by phase."""
+        patches = np.asarray(open_prepared(self.arrays[key]), np.float32)
+        size = patches.shape[-1]
+        rows, columns = np.indices((size, size)) - (size - 1) / 2
+        core = patches[..., np.hypot(rows, columns) <= max(size * _CORE, 1)].mean(axis=-1)  # (slices, C)
+        phases = core[:, [self.stored.index(name) for name in PHASES]]
+        brightest = phases[np.argmax(phases[:, 1:].max(axis=1) - phases[:, 0])]
+        row = self.rows[key]
+        return {"exam_id": key[0], "lesion_id": key[1], "label": row["label"],
+                **{name: round(float(v), 4) for name, v in zip(PHASES, brightest, strict=True)}}
+
+    def _save_contrasts(self, patches: np.ndarray) -> None:
+        temporary = self.folder / f".contrasts.{os.getpid()}.npz"
+        np.savez_compressed(temporary, patch=np.asarray(patches[len(patches) // 2]), names=np.asarray(self.stored))
+        temporary.replace(self.folder / "contrasts.npz")

@@ -1,0 +1,150 @@
+"""Volumes as a user has them: found on disk, and answered with a map, candidate points and a picture."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+
+from pipeline.breast_ultrasound.candidates import write_candidates
+from pipeline.datalist import MASK, write_json
+from pipeline.errors import InputError
+from pipeline.explain.windows import WindowMap, slab_map, spots
+from transforms.grid import Grid
+from transforms.load import is_image
+
+SHARE = 0.3  # of the map in an overlay; the image has the rest (§2)
+
+
+def find(path: Path | str, centers: Path | str | None = None) -> list[dict[str, Any]]:
+    """The volumes under a path.
+
+    Args:
+        path: one image file, or a folder of them; subfolders that hold one `image.*` each count as well.
+        centers: table with `exam_id` (the volume's name), `x_mm`, `y_mm`, `z_mm` of known centres, to be drawn.
+
+    Returns:
+        one `{"image": path, "exam_id": name, "centers": [[x, y, z], …]}` a volume.
+
+    Raises:
+        InputError: nothing there, or a table that is none.
+    """
+    root = Path(path)
+    if not root.exists():
+        raise InputError(f"{root.name}: no such volume; give an image file, or a folder of them")
+    files = [root] if root.is_file() else [p for p in sorted([*root.iterdir(), *root.glob("*/image.*")])
+                                           if p.is_file() and is_image(p) and p.name.split(".")[0] != MASK]
+    if not files:
+        raise InputError(f"{root.name}: holds no image; expected .nrrd, .nii.gz or .mha")
+    known = _centers(centers) if centers is not None else {}
+    names = [p.parent.name if p.name.split(".")[0] == "image" else p.name.split(".")[0] for p in files]
+    return [{"image": str(p), "exam_id": name, "centers": known.get(name, [])}
+            for p, name in zip(files, names, strict=True)]
+
+
+def _centers(path: Path | str) -> dict[str, list[list[float]]]:
+    name, found = Path(path).name, dict[str, list[list[float]]]()
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            for row in csv.DictReader(file):
+                found.setdefault(row["exam_id"], []).append([float(row[f"{axis}_mm"]) for axis in "xyz"])
+    except (OSError, UnicodeDecodeError):
+        raise InputError(f"{name}: no such table of centres") from None
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{name}: takes exam_id, x_mm, y_mm and z_mm, numbers in every row; correct it") from None
+    return found
+
+
+def collate(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A batch of one volume: `image` `(1, 1, Z, Y, X)`, everything else as it is."""
+    if len(cases) != 1:
+        raise ValueError(f"volumes go one at a time, got {len(cases)}")
+    image = cases[0]["image"]
+    return {**cases[0], "image": (image.as_tensor() if hasattr(image, "as_tensor") else image)[None]}
+
+
+class SaveVolumed(MapTransform):
+    """Write an answer: `<name>_heatmap.nii.gz`, `_candidates.csv`, `_result.json` and the picture `_preview.png`.
+
+    The map has the volume's own grid: probability 0–1, stored in steps of 1/255. Candidates are points in RAS mm with
+    their scores, the hottest first; the CSV has them as voxels, in the challenge's format.
+
+    Args:
+        keys: key of the answer of `SlidingWindows`.
+        network: the network, for the paper's map of the slab around a slice.
+        output_dir: where the files go.
+        most: so many candidates are kept.
+    """
+
+    def __init__(self, keys: KeysCollection, network: Any, output_dir: Path | str, most: int = 20,
+                 allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.network = network
+        self.output_dir = Path(output_dir)
+        self.most = int(most)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        result = dict(data)
+        answer, name, grid = result[self.keys[0]], str(result["exam_id"]), result["grid"]
+        mapped, hot = answer["map"], spots(answer, grid, self.most)
+        points = [{"center_mm": np.round(point, 2).tolist(), "probability": round(float(score), 6)}
+                  for point, score in zip(hot.points, hot.scores, strict=True)]
+        result["result"] = {"exam_id": name, "probability": round(float(answer["logits"].sigmoid()), 6),
+                            "candidates": points}
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        image = nib.Nifti1Image(mapped.whole(grid.shape), grid.affine)
+        image.header.set_slope_inter(1 / 255, 0)
+        image.header.set_xyzt_units("mm", "sec")
+        temporary = self.output_dir / f".{name}.part.nii.gz"
+        nib.save(image, temporary)
+        temporary.replace(self.output_dir / f"{name}_heatmap.nii.gz")
+        write_candidates(self.output_dir / f"{name}_candidates.csv", {name: (hot, grid)})
+        write_json(self.output_dir / f"{name}_result.json", result["result"])
+        at = hot.points[0] if len(hot) else grid.to_world((np.asarray(grid.shape) - 1) / 2)
+        _picture(result["image"][0], mapped, self.network, grid, at, result.get("centers") or [],
+                 self.output_dir / f"{name}_preview.png")
+        told = f"{len(points)} candidates, the first at {points[0]['center_mm']} mm" if points else "no candidate"
+        print(f"{name}: probability of a lesion {result['result']['probability']:.3f}, {told}; in {self.output_dir}",
+              flush=True)
+        return result
+
+
+def _picture(volume: Any, mapped: WindowMap, network: Any, grid: Grid, at: np.ndarray,
+             centers: Sequence[Sequence[float]], path: Path) -> None:
+    """Slices through the hottest spot and each known centre: input, the slab's Grad-CAM (paper, Fig. 3), our map."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import colormaps
+    from matplotlib import pyplot as plt
+
+    places = [("hottest spot", at), *((f"marked centre {i}", np.asarray(c)) for i, c in enumerate(centers, start=1))]
+    width, height = grid.shape[0] * grid.spacing[0], grid.shape[1] * grid.spacing[1]
+    figure, axes = plt.subplots(len(places), 3, figsize=(12, (4 * height / width + 0.4) * len(places)),
+                                squeeze=False, layout="constrained")
+    for row, (title, point) in zip(axes, places, strict=True):
+        z = int(np.clip(round(float(grid.to_index(point)[2])), 0, grid.shape[2] - 1))
+        plane = np.asarray(volume[0, z].float().cpu())
+        heat = mapped.plane(grid.shape, z)
+        cam = slab_map(network, volume, z)
+        mixed = [(1 - SHARE) * plane[..., None] + SHARE * colormaps["jet"](each)[..., :3] for each in (cam, heat)]
+        titles = (f"{title}: slice {z}", "Grad-CAM of the slab of 9 slices, over its maximum",
+                  f"probability by windows, at most {heat.max():.2f} here")
+        for axis, shown, text in zip(row, (plane, *mixed), titles, strict=True):
+            axis.imshow(shown, cmap="gray", vmin=0, vmax=1, aspect=grid.spacing[1] / grid.spacing[0])
+            axis.set_title(text, fontsize=8, loc="left")
+            axis.axis("off")
+            for center in centers:
+                x, y, k = grid.to_index(np.asarray(center, float))
+                if abs(k - z) * grid.spacing[2] < 5:
+                    axis.plot(x, y, "o", color="red", markersize=3)
+    temporary = path.with_name(f".{path.name}.part.png")
+    figure.savefig(temporary, dpi=90)
+    plt.close(figure)
+    temporary.replace(path)

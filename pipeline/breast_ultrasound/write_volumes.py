@@ -1,0 +1,111 @@
+"""Write what an evaluation's maps of whole volumes point to, and the maps that the report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ignite.engine import Engine, Events
+from scipy import ndimage
+
+from pipeline.breast_ultrasound.candidates import write_candidates
+from pipeline.datalist import write_json
+from pipeline.explain.windows import slab_map, spots
+from pipeline.metrics.hot_spots import HotSpots
+from transforms.breast_ultrasound.volume import AXES
+from transforms.grid import Grid
+from transforms.load import read_image
+
+
+class WriteVolumes:
+    """Writes `volumes.json`, `candidates.csv` (the challenge's format) and `maps/*.npz`.
+
+    `volumes.json` has, of every volume, the hot spots of its map and what is true of it, in RAS millimetres: all that
+    the measures of localisation take. Files hold study ids only.
+
+    The evaluator's prediction is that of `pipeline.explain.windows.SlidingWindows`.
+
+    Args:
+        network: the network, for the paper's maps of slabs.
+        output_dir: where the files go.
+        maps: how many volumes of the test split to keep maps of.
+        axes: what the three axes of a mask are, as of its volume.
+    """
+
+    def __init__(self, network: Any, output_dir: Path | str, maps: int = 8, axes: Sequence[str] = AXES) -> None:
+        self.network = network
+        self.device = next(network.parameters()).device
+        self.folder = Path(output_dir)
+        self.maps = int(maps)
+        self.axes = tuple(axes)
+        self.found: list[dict[str, Any]] = []
+        self.candidates: dict[str, tuple[HotSpots, Grid]] = {}
+        self.kept: dict[str, dict[str, Any]] = {}
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        engine.add_event_handler(Events.COMPLETED, self.write)
+
+    def start(self, engine: Engine) -> None:
+        self.found, self.candidates, self.kept = [], {}, {}
+
+    def collect(self, engine: Engine) -> None:
+        """Take one volume."""
+        batch: Any = engine.state.batch
+        pred = engine.state.output["pred"]
+        grid: Grid = batch["grid"]
+        hot = spots(pred, grid)
+        score = float(pred["logits"].sigmoid())
+        self.candidates[batch["exam_id"]] = (hot, grid)
+        self.found.append({
+            "exam_id": batch["exam_id"], "patient_id": batch["patient_id"], "side": batch["side"],
+            "split": batch["split"], "healthy": batch["healthy"], "score": round(score, 6),
+            "shape": list(grid.shape), "affine": grid.affine.tolist(), "centers": batch["centers"],
+            "boxes": _boxes(batch, self.axes), "spots": [[*np.round(point, 3).tolist(), round(float(value), 6)]
+                                              for point, value in zip(hot.points, hot.scores, strict=True)]})
+        if len(self.kept) < self.maps and batch["split"] == "test":
+            self.kept[batch["exam_id"]] = self._picture(batch, pred, hot, grid, score)
+
+    def _picture(self, batch: dict[str, Any], pred: dict[str, Any], hot: HotSpots, grid: Grid,
+                 score: float) -> dict[str, Any]:
+        """The slice through the first lesion, else through the hottest spot: rows depth, columns lateral."""
+        centers = grid.to_index(np.reshape(np.asarray(batch["centers"], float), (-1, 3)))
+        at = centers[0] if len(centers) else grid.to_index(hot.points[0]) if len(hot) else np.asarray(grid.shape) / 2
+        z = int(np.clip(round(at[2]), 0, grid.shape[2] - 1))
+        here = [i for i, center in enumerate(centers) if abs(center[2] - z) * grid.spacing[2] < 5]
+        return {"image": batch["image"][0, 0, z].cpu().numpy().astype(np.float16),
+                "heat": pred["map"].plane(grid.shape, z).astype(np.float16),
+                "slab": slab_map(self.network, batch["image"][0].to(self.device), z).astype(np.float16),
+                "points": centers[here][:, :2].astype(np.float32).reshape(-1, 2),
+                "point_malignant": np.asarray([int(batch["malignant"][i] or 0) for i in here], np.int64),
+                "label": int(bool(len(centers))), "score": score, "threshold": 0.5,
+                "exam_id": batch["exam_id"], "side": batch["side"],
+                "aspect": float(grid.spacing[1] / grid.spacing[0])}
+
+    def write(self, engine: Engine) -> None:
+        """Write the files, each in one piece, and say where they are."""
+        write_json(self.folder / "volumes.json", self.found)
+        write_candidates(self.folder / "candidates.csv", self.candidates)
+        (self.folder / "maps").mkdir(exist_ok=True)
+        for name, picture in self.kept.items():
+            np.savez_compressed(self.folder / "maps" / f"{name}.npz", **picture)
+        print(f"{len(self.found)} volumes in {self.folder / 'volumes.json'}", flush=True)
+
+
+def _boxes(batch: dict[str, Any], axes: Sequence[str]) -> list[list[list[int]]] | None:
+    """First and last voxel of each lesion in the mask, along (x, y, z) of the grid; None without a mask."""
+    if batch["mask"] is None or not batch["centers"]:
+        return None
+    mask = read_image(batch["mask"]).array.transpose([list(axes).index(name) for name in AXES])
+    found = ndimage.find_objects(np.asarray(mask, np.int32))
+    boxes = []
+    for name in batch["lesion_ids"]:
+        number = int(name) - 1 if str(name).isdigit() else -1
+        box = found[number] if 0 <= number < len(found) else None
+        if box is None:
+            return None
+        boxes.append([[part.start for part in box], [part.stop - 1 for part in box]])
+    return boxes

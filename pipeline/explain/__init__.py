@@ -1,0 +1,1 @@
+"""Maps: where in an image the evidence lies."""

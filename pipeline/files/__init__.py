@@ -1,0 +1,1 @@
+"""How files are written, read and kept: the one place for it."""

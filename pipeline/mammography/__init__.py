@@ -1,0 +1,1 @@
+"""Screening mammography: its views, cases, regions, evaluations and answers."""

@@ -1,0 +1,1 @@
+"""Synthetic 3D breast ultrasound."""

@@ -1,0 +1,1 @@
+"""From a datalist to arrays that training maps into memory, whatever the modality."""

@@ -1,0 +1,172 @@
+"""Prepare a dataset: every exam once, in parallel, safely interrupted at any moment.
+
+Called by the bundles' `prepare.yaml`. Arrays are written under a temporary name and renamed, an exam's record
+comes last: what has a record is whole. Labels, centres and folds are not part of the record; they are taken from
+the datalist each time, so that a corrected label does not prepare an exam again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from pipeline.datalist import Datalist, Exam, load, write_json
+from pipeline.errors import InputError, one_line
+from pipeline.prepare import cases as prepared
+from pipeline.prepare.unit import BREASTS, Unit
+from pipeline.verify import verify
+
+VERSION = 6  # raise it whenever the same parameters give other arrays
+_RECORDS = "records"
+
+
+def run(datalist: Path | str, output: Path | str, preprocessing: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+        parameters: Mapping[str, Any], workers: int | None = None, unit: Unit = BREASTS) -> Path:
+    """Prepare every exam of a datalist.
+
+    Args:
+        datalist: the list.
+        output: folder for the arrays and `prepared.json`.
+        preprocessing: turns `unit`'s inputs into its result, see there.
+        parameters: what the arrays depend on, as numbers, texts and lists; must hold `channels`. An exam is
+            prepared again where they change.
+        workers: processes; default: one a core.
+        unit: what an exam is divided into; default: its breasts.
+
+    Returns:
+        the path of `prepared.json`.
+
+    Raises:
+        InputError: the datalist has errors, or exams could not be prepared (all others were).
+    """
+    source, output = load(datalist), Path(output)
+    channels = list(parameters["channels"])
+    files = list(unit.files(channels))
+    demanded = [name for name in files if not unit.partial or all(name in e.images for e in source.exams)]
+    errors = [issue for issue in verify(source, contrasts=demanded, quick=True) if issue.severity == "error"]
+    if errors:
+        first = errors[0]
+        raise InputError(f"{Path(datalist).name} has {len(errors)} errors, the first: {first.code}"
+                         f"{f' in exam {first.exam}' if first.exam else ''}; see `python -m pipeline verify "
+                         f"{Path(datalist).name}`")
+    records = output / _RECORDS
+    records.mkdir(parents=True, exist_ok=True)
+    for leftover in output.glob(".*.part"):  # of a run that was killed
+        leftover.unlink()
+    key = hashlib.sha256(json.dumps({"version": VERSION, **parameters}, sort_keys=True).encode()).hexdigest()
+    todo = [e for e in source.exams if not _unchanged(records / f"{e.exam_id}.json", source, e, unit, files, key)]
+    print(f"prepare: {len(source.exams)} exams, {len(source.exams) - len(todo)} ready, {len(todo)} to do; "
+          f"output in {output}", flush=True)
+    jobs = Parallel(n_jobs=workers or os.cpu_count(), return_as="generator_unordered")(
+        delayed(_prepare)(source, exam, output, preprocessing, unit, files, key) for exam in todo
+    )
+    failures = sorted(filter(None, tqdm(jobs, total=len(todo), desc="prepare", unit="exam", disable=not todo)))
+    failed = {exam_id for exam_id, _ in failures}
+    path = output / prepared.LIST
+    whole = [exam for exam in source.exams if exam.exam_id not in failed]
+    write_json(path, {**_collect(source, whole, records, parameters, unit),
+                      "datalist": os.path.relpath(datalist, output)})
+    if failures:
+        exam_id, reason = failures[0]
+        raise InputError(f"{len(failures)} of {len(source.exams)} exams could not be prepared and are left out, the "
+                         f"first: exam {exam_id}: {reason}")
+    return path
+
+
+def _unchanged(record: Path, source: Datalist, exam: Exam, unit: Unit, files: Sequence[str], key: str) -> bool:
+    """Whether an exam is ready: same parameters, same source files, arrays in place."""
+    try:
+        content = json.loads(record.read_text())
+        if content["key"] != key or content["inputs"] != unit.fingerprint(exam):
+            return False
+        if any((record.parent.parent / a["image"]).stat().st_size != a["bytes"] for a in content["arrays"].values()):
+            return False
+        return all(_same_file(source.path(exam, c), content["sources"][c]) for c in _present(exam, files))
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _present(exam: Exam, files: Sequence[str]) -> list[str]:
+    return [name for name in files if name in exam.images]
+
+
+def _same_file(path: Path, known: Mapping[str, Any]) -> bool:
+    state = path.stat()
+    if state.st_size != known["bytes"]:
+        return False
+    if state.st_mtime_ns == known["modified"]:
+        return True
+    return hashlib.sha256(path.read_bytes()).hexdigest() == known["sha256"]  # copied or touched, maybe not changed
+
+
+def _prepare(source: Datalist, exam: Exam, output: Path, preprocessing: Callable[..., Mapping[str, Any]],
+             unit: Unit, files: Sequence[str], key: str) -> tuple[str, str] | None:
+    """Prepare one exam; returns its id and the reason where that failed."""
+    torch.set_num_threads(1)  # one process a core already
+    paths = {c: source.path(exam, c) for c in _present(exam, files)}
+    try:
+        states = {c: path.stat() for c, path in paths.items()}
+        result = preprocessing(unit.inputs(exam, paths))
+        arrays = {}
+        for part, voxels, facts in unit.arrays(result):
+            name = f"{exam.exam_id}_{part}.npy"
+            arrays[part] = {"image": name, "bytes": _write_array(output / name, voxels), **facts}
+        meta = result["image"].meta
+        write_json(output / _RECORDS / f"{exam.exam_id}.json", {
+            "key": key,
+            "inputs": unit.fingerprint(exam),
+            "sources": {c: {"bytes": state.st_size, "modified": state.st_mtime_ns, "sha256": meta["digests"][c]}
+                        for c, state in states.items()},
+            **{name: meta[name] for name in unit.kept if name in meta},
+            "arrays": arrays,
+        })
+    except OSError as error:
+        return exam.exam_id, f"{error.strerror or error}; check the disk and run the same command again"
+    except Exception as error:
+        reason = one_line(error)
+        if reason is None:
+            raise
+        return exam.exam_id, reason
+    return None
+
+
+def _write_array(path: Path, voxels: np.ndarray) -> int:
+    """Write one `.npy` under a temporary name, then rename; returns its size in bytes."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as file:
+            np.save(file, np.ascontiguousarray(voxels))
+            size = file.tell()
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return size
+
+
+def _collect(source: Datalist, exams: Sequence[Exam], records: Path, parameters: Mapping[str, Any],
+             unit: Unit) -> dict[str, Any]:
+    """The prepared list: what is on disk, with the datalist's labels, centres (as voxels) and folds."""
+    cases = []
+    for exam in exams:
+        record = json.loads((records / f"{exam.exam_id}.json").read_text())
+        about = {"exam_id": exam.exam_id, "patient_id": exam.patient_id, "groups": exam.groups,
+                 "splits": [exam.split(fold) for fold in range(source.folds.get("count", 0))]}
+        cases += [{**about, **case} for case in unit.cases(exam, record)]
+    unit.tell(cases, [json.loads((records / f"{exam.exam_id}.json").read_text()) for exam in exams])
+    return {
+        "schema": prepared.SCHEMA,
+        "name": source.name,
+        "modality": source.modality,
+        "parameters": {"version": VERSION, **parameters},
+        "folds": source.folds,
+        unit.name: cases,
+    }

@@ -1,0 +1,1 @@
+"""Parts of the report that only some studies have."""

@@ -1,0 +1,223 @@
+"""What a screening study adds to the report: Table 1 with readers, and whether regions hold the lesions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from pipeline.errors import InputError
+from pipeline.mammography.screening import ALL_READERS, INTERVAL, SCREEN
+from pipeline.metrics import Auroc, Shares, holm, interval, p_value, replicates
+from pipeline.metrics.roc import Array
+from pipeline.report.parts.strata import operating_point
+from pipeline.report.predictions import AGAIN, Run
+from pipeline.report.summary import fold_summary
+
+TASKS = ("screening", "all")  # positive: a cancer that the examination found; or also one of the interval after it
+DETECTION = "group_detection"
+
+
+class Areas(NamedTuple):
+    """Areas by fold `(folds,)`, and their replicates `(folds, count)`."""
+
+    folds: Array
+    drawn: Array
+
+
+class Matched(Auroc):
+    """A score's sensitivity at a reader's specificity, and the reader's own, for many weightings at once.
+
+    Both are of the same draw: where others are drawn, the reader's specificity is another, too.
+
+    Args:
+        label, score: as `Auroc`.
+        called: whether the reader called each examination positive, shape (n,).
+    """
+
+    def __init__(self, label: ArrayLike, score: ArrayLike, called: ArrayLike) -> None:
+        super().__init__(label, score)
+        self.called = np.asarray(called, float)
+
+    def __call__(self, weight: Array) -> Array:
+        """Sensitivities under weights (chunk, n): shape (chunk, 2), the score's and the reader's."""
+        negative, positive = weight[:, self.negative], weight[:, self.positive]
+        total = np.zeros((len(weight), len(self.negative) + 1))
+        np.cumsum(negative, axis=1, out=total[:, 1:])
+        false = total[:, -1:] - total[:, self.below]  # negatives at or above each positive
+        allowed = (negative * self.called[self.negative]).sum(axis=1, keepdims=True) + 1e-9
+        reader = (positive * self.called[self.positive]).sum(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = np.stack([(positive * (false <= allowed)).sum(axis=1), reader], axis=1)
+            return found / positive.sum(axis=1, keepdims=True)
+
+
+def screening(run: Run, count: int, seed: int) -> dict[str, Any]:
+    """Table 1 (§5), paired tests of models against readers, sensitivity at readers' specificity, regions.
+
+    Models are scored on all test examinations, readers on those that they read. Examinations without cancer are drawn
+    down to the study's `rest`.
+
+    Returns:
+        `n`, `of`, `rows` (models, then readers), `comparisons`, `matched`, `regions`; empty in other studies.
+    """
+    about = run.study.get("screening")
+    if about is None:
+        return {}
+    names = run.columns("reader_")
+    folds = _tables(run, names, about.get("rest"), seed)
+    whole = pd.concat(folds.values())
+    found = _areas(folds, run.variants, count, seed)
+    rows = [_row(run, name, about, found, len(whole)) for name in run.variants]
+    comparisons, matched = [], []
+    for name in names:
+        column = f"reader_{name}"
+        read = {fold: t[t[column].notna()].reset_index(drop=True) for fold, t in folds.items()}
+        read = {fold: table for fold, table in read.items() if len(table)}
+        if not read:
+            continue
+        found = _areas(read, [column, *run.variants], count, seed)
+        rows.append(_row(run, column, about, found, sum(map(len, read.values()))))
+        comparisons += _comparisons(run, name, found)
+        if name != ALL_READERS:
+            matched += _matched(run, name, read, count, seed)
+    for row, p in zip(comparisons, holm([row["p"] for row in comparisons]), strict=True):
+        row["p_holm"] = p
+    return {"n": len(whole), "of": sum(len(run.part(run.variants[0], fold, "test")) for fold in run.folds),
+            "counts": {SCREEN: int(_label(whole, "screening").sum()),
+                       INTERVAL: int((whole[DETECTION] == INTERVAL).sum())},
+            "rest": about.get("rest"), "rows": rows, "comparisons": comparisons, "matched": matched,
+            "regions": _regions(run, count, seed)}
+
+
+def _tables(run: Run, names: list[str], rest: int | None, seed: int) -> dict[int, pd.DataFrame]:
+    """By fold: an examination a row, with a column of scores for each model and reader, NaN where not read."""
+    tables = {}
+    for fold in run.folds:
+        table = run.part(run.variants[0], fold, "test")
+        if DETECTION not in table:
+            table[DETECTION] = ""
+        for name in (f"reader_{name}" for name in names):
+            table[name] = table.get(name, np.nan)
+        for variant in run.variants:
+            table[variant] = run.part(variant, fold, "test")["score"]
+        single = [f"reader_{name}" for name in names if name != ALL_READERS]
+        if ALL_READERS in names:  # a sum over fewer readers is another score
+            table.loc[table[single].isna().any(axis=1), f"reader_{ALL_READERS}"] = np.nan
+        tables[fold] = table
+    total = sum(int((~_cancer(table)).sum()) for table in tables.values())
+    if rest is None or rest >= total:
+        return tables
+    random = np.random.default_rng([seed, 5000])
+    return {fold: _drawn(table, rest / total, random) for fold, table in tables.items()}
+
+
+def _cancer(table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Examinations with a cancer that they found, or of the interval after them."""
+    return ((table["label"] == 1) | (table[DETECTION] == INTERVAL)).to_numpy()
+
+
+def _drawn(table: pd.DataFrame, share: float, random: np.random.Generator) -> pd.DataFrame:
+    """All cancers, and a share of the others."""
+    others = np.flatnonzero(~_cancer(table))
+    kept = random.choice(others, round(share * len(others)), replace=False)
+    cancers = np.setdiff1d(np.arange(len(table)), others)
+    return table.iloc[np.sort(np.concatenate([cancers, kept]))].reset_index(drop=True)
+
+
+def _label(table: pd.DataFrame, task: str) -> NDArray[np.int64]:
+    return (_cancer(table) if task == "all" else (table["label"] == 1).to_numpy()).astype(np.int64)
+
+
+def _areas(folds: dict[int, pd.DataFrame], scorers: Sequence[str], count: int,
+           seed: int) -> dict[tuple[str, str], Areas]:
+    """Each scorer's and task's areas by fold, and their replicates, which all scorers share."""
+    keys = [(scorer, task) for scorer in scorers for task in TASKS]
+    areas: dict[tuple[str, str], list[float]] = {key: [] for key in keys}
+    draws: dict[tuple[str, str], list[Array]] = {key: [] for key in keys}
+    for fold, table in folds.items():
+        statistics = [Auroc(_label(table, task), table[scorer]) for scorer, task in keys]
+        drawn = replicates(table["patient_id"], statistics, count, [seed, fold])
+        for key, statistic, found in zip(keys, statistics, drawn, strict=True):
+            areas[key].append(float(statistic(np.ones((1, len(table))))[0]))
+            draws[key].append(found)
+    return {key: Areas(np.array(areas[key]), np.stack(draws[key])) for key in keys}
+
+
+def _row(run: Run, scorer: str, about: dict[str, Any], found: dict[tuple[str, str], Areas], n: int) -> dict[str, Any]:
+    """A row of Table 1 with the paper's two figures."""
+    tasks = {task: fold_summary(found[scorer, task].folds, found[scorer, task].drawn) for task in TASKS}
+    if scorer in run.variants:
+        entry = run.study["variants"][scorer]
+        paper = entry.get("paper") or {}
+        given = [(paper.get("auroc") or [None])[0], paper.get("all_cancers")]
+        return {"name": scorer, "label": entry.get("label", scorer), "reader": False, "n": n, "paper": given, **tasks}
+    everyone = scorer == f"reader_{ALL_READERS}"
+    label = "All readers, sum a breast" if everyone else f"Reader: {scorer.removeprefix('reader_')}"
+    paper = about.get("two_readers" if everyone else "one_reader") or [None, None]
+    return {"name": scorer, "label": label, "reader": True, "n": n, "paper": paper, **tasks}
+
+
+def _comparisons(run: Run, name: str, found: dict[tuple[str, str], Areas]) -> list[dict[str, Any]]:
+    """Every model less one reader, on what that reader read; p by the bootstrap."""
+    rows = []
+    for variant in run.variants:
+        for task in TASKS:
+            model, reader = found[variant, task], found[f"reader_{name}", task]
+            gain, drawn = model.folds - reader.folds, model.drawn - reader.drawn
+            summary = fold_summary(gain, drawn)
+            defined = np.isfinite(gain)
+            p = p_value(drawn[defined].mean(axis=0)) if defined.any() else np.nan
+            rows.append({"variant": variant, "reader": name, "task": task, "difference": summary["mean"],
+                         "ci95": summary["ci95"], "p": p})
+    return rows
+
+
+def _matched(run: Run, name: str, folds: dict[int, pd.DataFrame], count: int, seed: int) -> list[dict[str, Any]]:
+    """Sensitivity to screen-detected cancer at one reader's specificity, where the cut-off is known."""
+    whole, column = pd.concat(folds.values()), f"reader_{name}"
+    point = operating_point(_label(whole, "screening"), whole[column].to_numpy())
+    if point["sensitivity"] is None or point["specificity"] is None:
+        return []
+    values: dict[str, list[Array]] = {v: [] for v in run.variants}
+    draws: dict[str, list[Array]] = {v: [] for v in run.variants}
+    for fold, table in folds.items():
+        label, called = _label(table, "screening"), (table[column] >= point["positive_from"]).to_numpy()
+        statistics = [Matched(label, table[variant], called) for variant in run.variants]
+        drawn = replicates(table["patient_id"], statistics, count, [seed, fold])
+        for variant, statistic, found in zip(run.variants, statistics, drawn, strict=True):
+            values[variant].append(statistic(np.ones((1, len(table))))[0])
+            draws[variant].append(found)
+    of = {v: [fold_summary(np.stack(values[v])[:, i], np.stack(draws[v])[:, :, i]) for i in range(2)]
+          for v in run.variants}
+    return [{"reader": name, "positive_from": point["positive_from"], "specificity": point["specificity"],
+             "sensitivity": of[run.variants[0]][1], "variants": {v: found[0] for v, found in of.items()}}]
+
+
+def _regions(run: Run, count: int, seed: int) -> dict[str, Any]:
+    """The share of positive test images whose region holds the lesion, beside one around a random breast pixel."""
+    parts = []
+    for fold in run.folds:
+        path = run.place(run.variants[0], fold) / "regions.csv"
+        if not path.is_file():
+            continue
+        try:
+            table = pd.read_csv(path, dtype={"exam_id": str, "patient_id": str}, keep_default_na=False)
+            table[["hit", "chance"]] = table[["hit", "chance"]].astype(float)
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{path}: cannot be read as a table ({str(error).strip()}); {AGAIN}") from None
+        parts.append(table)
+    if not parts:
+        return {}
+    table = pd.concat(parts)
+    both = table[["hit", "chance"]].to_numpy()
+    statistic = Shares(both, np.ones_like(both))
+    value = statistic(np.ones((1, len(table))))[0]
+    drawn = replicates(table["patient_id"], [statistic], count, seed)[0]
+    gain = drawn[:, 0] - drawn[:, 1]
+    return {"n": len(table), "patients": table["patient_id"].nunique(),
+            **{name: {"value": value[i], "ci95": interval(drawn[:, i])} for i, name in enumerate(("hit", "chance"))},
+            "difference": {"value": value[0] - value[1], "ci95": interval(gain)}, "p": p_value(gain)}

@@ -1,0 +1,1 @@
+"""Transforms of 3D breast ultrasound."""

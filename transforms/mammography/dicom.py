@@ -1,0 +1,172 @@
+"""What a DICOM mammogram holds: grey values, side, view, spacing, and the edge of the chest wall."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pydicom
+from pydicom.dataset import FileDataset
+from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, get_decoder
+
+from transforms.errors import InputError
+
+# Only these are read: names and dates of patients stay in the file.
+_TAGS: list[Any] = [
+    "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns",
+    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit",
+    "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "VOILUTSequence", "VOILUTFunction",
+    "WindowCenter", "WindowWidth", "LossyImageCompression", "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
+    "RedPaletteColorLookupTableDescriptor", "GreenPaletteColorLookupTableDescriptor",
+    "BluePaletteColorLookupTableDescriptor", "RedPaletteColorLookupTableData", "GreenPaletteColorLookupTableData",
+    "BluePaletteColorLookupTableData", "PixelData", "ImageLaterality", "Laterality", "SharedFunctionalGroupsSequence",
+    "PatientID", "ViewPosition", "ViewCodeSequence", "PatientOrientation", "PixelSpacing", "ImagerPixelSpacing",
+]
+_VIEW_CODES = {"399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226": "MLO"}  # SNOMED CT, SNOMED RT
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+@dataclass
+class DicomMammogram:
+    """As `transforms.mammography.reading.Mammogram`, as stored and with None for what the header does not say.
+
+    Attributes:
+        wall: `left` or `right`, the edge of the chest wall by PatientOrientation.
+        patient: as of `Mammogram`.
+    """
+
+    pixels: np.ndarray
+    side: str | None
+    view: str | None
+    wall: str | None
+    spacing_mm: tuple[float, float] | None
+    notes: list[str] = field(default_factory=list)
+    patient: str = ""
+
+
+def is_dicom(name: str, raw: bytes) -> bool:
+    """Whether a file is meant to be DICOM, by its mark or its name."""
+    return raw[128:132] == b"DICM" or name.lower().endswith((".dcm", ".dicom"))
+
+
+def read_dicom(name: str, raw: bytes, window: bool = False) -> DicomMammogram:
+    """Read a DICOM mammogram: modality LUT, window where wanted, MONOCHROME1 inverted, padding to the darkest value.
+
+    Args:
+        name: file name, for messages.
+        raw: the file.
+        window: apply the VOI LUT, or the first window.
+
+    Raises:
+        InputError: with code `unreadable`, `truncated`, `corrupt`, `no_pixels`, `plugin` or `view`.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's warnings quote values of the header
+        try:
+            header = pydicom.dcmread(io.BytesIO(raw), force=True, specific_tags=_TAGS)  # force: no mark is needed
+            if not len(header) and raw[128:132] != b"DICM":
+                raise ValueError
+        except Exception:  # pydicom raises many kinds for a damaged header, some of which quote it
+            raise InputError(f"{name}: not a DICOM file, or its header is damaged; copy it again",
+                             code="unreadable") from None
+        stored = _decode(name, header)
+        side, view = _side(name, header), _view(name, header)
+        notes = ["compressed with loss"] if header.get("LossyImageCompression") == "01" else []
+        pixels = stored @ _LUMA if stored.ndim == 3 else _look_up(name, stored, header, window)
+    if stored.ndim == 3:
+        notes.append("colour picture, converted to grey")
+    if header.BitsStored <= 8:
+        notes.append("8 bits a pixel")
+    padding = _padding(header, stored) if stored.ndim == 2 else None
+    if padding is None or padding.all():
+        padding = np.zeros(pixels.shape, bool)
+    if header.PhotometricInterpretation == "MONOCHROME1":  # the brightest stored value, empty film, becomes 0
+        pixels = pixels[~padding].max() - pixels
+    pixels[padding] = pixels[~padding].min()
+    patient = str(header.get("PatientID") or "")
+    patient = hashlib.sha256(patient.encode()).hexdigest() if patient else ""
+    return DicomMammogram(pixels, side, view, _wall(header), _spacing(header), notes, patient)
+
+
+def _decode(name: str, header: FileDataset) -> np.ndarray:
+    """Stored values, `(rows, columns)`, or `(rows, columns, 3)` float32 RGB."""
+    if "PixelData" not in header:  # a file cut off before its pixels looks like one that never had any
+        raise InputError(f"{name}: holds no pixels; give the image itself, or copy it again", code="no_pixels")
+    if int(header.get("NumberOfFrames") or 1) > 1:
+        raise InputError(f"{name}: holds {header.NumberOfFrames} frames; give a single 2D mammogram", code="unreadable")
+    if "TransferSyntaxUID" not in header.file_meta:
+        header.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+    syntax = header.file_meta.TransferSyntaxUID
+    try:
+        ready = get_decoder(syntax).is_available
+    except NotImplementedError:
+        raise InputError(f"{name}: transfer syntax {syntax.name} cannot be read; convert it", code="unreadable"
+                         ) from None
+    if not ready:
+        raise InputError(f"{name}: compressed ({syntax.name}); pip install 'breast-bundles[dicom]' reads it",
+                         code="plugin")
+    try:
+        array = header.pixel_array
+        if header.PhotometricInterpretation == "PALETTE COLOR":
+            array = apply_color_lut(array, header)
+    except Exception:  # decoders raise many kinds
+        raise InputError(f"{name}: its pixels are truncated or damaged; copy it again", code="truncated") from None
+    return array[..., :3].astype(np.float32) if array.ndim == 3 else array
+
+
+def _look_up(name: str, stored: np.ndarray, header: FileDataset, window: bool) -> np.ndarray:
+    try:
+        values = apply_modality_lut(stored, header)
+        return (apply_voi_lut(values, header) if window else values).astype(np.float32)
+    except Exception:  # a table that is cut short, or that lacks its descriptor
+        raise InputError(f"{name}: its look-up table is damaged; export it again", code="corrupt") from None
+
+
+def _padding(header: FileDataset, stored: np.ndarray) -> np.ndarray | None:
+    """Where the stored value is padding: one value, or a range of them."""
+    first = header.get("PixelPaddingValue")
+    if first is None:
+        return None
+    last = header.get("PixelPaddingRangeLimit")
+    low, high = sorted((int(first), int(first if last is None else last)))
+    return (stored >= low) & (stored <= high)
+
+
+def _side(name: str, header: FileDataset) -> str | None:
+    """L or R: of the image, else of the frame, else of the series."""
+    shared = header.get("SharedFunctionalGroupsSequence") or [{}]
+    frame = shared[0].get("FrameAnatomySequence") or [{}]
+    for value in (header.get("ImageLaterality"), frame[0].get("FrameLaterality"), header.get("Laterality")):
+        if value:
+            if value not in ("L", "R"):
+                raise InputError(f"{name}: its header gives laterality {str(value)[:8]!r}, not L or R; leave it out",
+                                 code="view")
+            return str(value)
+    return None
+
+
+def _view(name: str, header: FileDataset) -> str | None:
+    """CC or MLO, by ViewPosition, else by code."""
+    position = str(header.get("ViewPosition") or "").strip().upper()
+    codes = header.get("ViewCodeSequence") or []
+    if not position and codes:
+        code = str(codes[0].get("CodeValue", ""))
+        position = _VIEW_CODES.get(code, code)
+    if position and position not in ("CC", "MLO"):
+        raise InputError(f"{name}: its header gives view {position[:16]!r}, not CC or MLO; leave it out", code="view")
+    return position or None
+
+
+def _wall(header: FileDataset) -> str | None:
+    """Columns that run to anterior start at the chest wall, those that run to posterior end there."""
+    orientation = header.get("PatientOrientation") or [""]
+    return {"A": "left", "P": "right"}.get(str(orientation[0])[:1])
+
+
+def _spacing(header: FileDataset) -> tuple[float, float] | None:
+    spacing = header.get("ImagerPixelSpacing") or header.get("PixelSpacing")
+    return (float(spacing[0]), float(spacing[1])) if spacing and len(spacing) == 2 else None
