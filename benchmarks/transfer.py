@@ -14,10 +14,10 @@ import torch
 from monai.transforms import Compose, RandFlipd, RandRotated
 
 from pipeline.networks.imagenet_resnet import transfer_resnet34
-from pipeline.prepare import cases as prepared
+from pipeline.training.batches import collate
 from transforms.breast_mri.imagenet import ImageNetInputd
 from transforms.breast_mri.lesion_slices import CONTRASTS
-from transforms.read_prepared import LoadSliced
+from transforms.breast_mri.read_patches import LoadSliced
 
 BATCH, EPOCHS, PATCHES = 32, 15, 1881  # §2.2: patches of all ten folds; eight parts of ten train
 SUBSETS, FOLDS = 35, 10
@@ -31,7 +31,7 @@ def _loading(folder: Path) -> Callable[[], Any]:
         LoadSliced("image", CONTRASTS, _CHOSEN), ImageNetInputd("image", _CHOSEN), RandFlipd("image", 0.5, 0),
         RandFlipd("image", 0.5, 1), RandRotated("image", range_x=np.pi, prob=1.0, padding_mode="border")])
     cases = [{"image": path, "slice": k, "label": k % 2} for k in range(BATCH)]
-    return lambda: _forget(prepared.collate([change(dict(case)) for case in cases]))
+    return lambda: _forget(collate([change(dict(case)) for case in cases]))
 
 
 def _training() -> Callable[[], Any]:

@@ -12,16 +12,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from pipeline.datalist import (
-    SPLITS,
-    Datalist,
-    InputError,
-    assign_folds,
-    assign_validation,
-    hold_out,
-    run_main,
-    save,
-)
+from pipeline.datalist import SPLITS, Datalist, InputError, run_main, save
+from pipeline.folds import assign_folds, assign_validation, hold_out
 
 # converter -> (module, what it reads). A module is imported only when its converter is called.
 CONVERTERS = {

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from data_lists.__main__ import main as convert
-from pipeline.datalist import Datalist, Exam, Lesion, assign_folds, load, save
+from pipeline.datalist import Datalist, Exam, Lesion, load, save
+from pipeline.folds import assign_folds
 from pipeline.phantoms.breast_mri import exams as breast_mri
 from pipeline.phantoms.breast_ultrasound import exams as breast_ultrasound
 from pipeline.phantoms.mammography import exams as mammography
@@ -233,13 +234,13 @@ def ultrasound_cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 @pytest.fixture(scope="session")
 def tiny_crops(ultrasound_cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The crops of `ultrasound_cohort`, prepared. Shared: read it only."""
+    from pipeline.breast_ultrasound.crops import CENTER_CROPS
     from pipeline.prepare import run as prepare
-    from pipeline.prepare import unit as units
     from transforms import LoadCenterCrops
 
     folder = tmp_path_factory.mktemp("crops")
-    prepare.run(ultrasound_cohort.list, folder, LoadCenterCrops((16, 40, 40), healthy=2), {"channels": ["image"]}, 1,
-                units.CENTER_CROPS)
+    prepare.run(ultrasound_cohort.list, folder, CENTER_CROPS, LoadCenterCrops((16, 40, 40), healthy=2),
+                {"channels": ["image"]}, 1)
     return folder
 
 
@@ -264,14 +265,14 @@ def tiny_views(mammography_cohort: Cohort, tmp_path_factory: pytest.TempPathFact
     import torch
 
     from pipeline.mammography import regions
+    from pipeline.mammography.views import VIEWS
     from pipeline.networks.mammogram_resnet import mammogram_resnet
     from pipeline.prepare import cases as prepared
     from pipeline.prepare import run as prepare
-    from pipeline.prepare import unit as units
     from transforms import LoadViews
 
     folder = tmp_path_factory.mktemp("views")
-    prepare.run(mammography_cohort.list, folder, LoadViews(), {"channels": ["image"]}, 1, units.VIEWS)
+    prepare.run(mammography_cohort.list, folder, VIEWS, LoadViews(), {"channels": ["image"]}, 1)
     torch.save(mammogram_resnet(18, widen=0.125).state_dict(), folder / "holistic.pt")
     middle = {regions.image_key(case): {"center": [64.0, 40.0], "score": 0.0}
               for case in prepared.load(folder)["images"]}

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from transforms.breast_mri.kinetics import KineticChannels, KineticChannelsd
     from transforms.breast_mri.lesion_slices import LoadLesionSlices, LoadLesionSlicesd
     from transforms.breast_mri.load_breasts import LoadBreasts, LoadBreastsd
+    from transforms.breast_mri.read_patches import LoadLesionPatchd, LoadSliced
     from transforms.breast_ultrasound.center_crops import LoadCenterCrops
+    from transforms.breast_ultrasound.read_crops import LoadCropd
     from transforms.breast_ultrasound.volume import LoadVolumed
     from transforms.errors import InputError
     from transforms.mammography.geometry import BreastWindowd
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
         Standardised,
     )
     from transforms.n4 import N4BiasFieldCorrection, N4BiasFieldCorrectiond
-    from transforms.read_prepared import LoadCropd, LoadLesionPatchd, LoadPreparedd, LoadSliced
+    from transforms.read_prepared import LoadPreparedd
 
 _HOME = {
     "BreastWindowd": "mammography.geometry",
@@ -42,14 +44,14 @@ _HOME = {
     "LoadBreasts": "breast_mri.load_breasts",
     "LoadBreastsd": "breast_mri.load_breasts",
     "LoadCenterCrops": "breast_ultrasound.center_crops",
-    "LoadCropd": "read_prepared",
-    "LoadLesionPatchd": "read_prepared",
+    "LoadCropd": "breast_ultrasound.read_crops",
+    "LoadLesionPatchd": "breast_mri.read_patches",
     "LoadLesionSlices": "breast_mri.lesion_slices",
     "LoadLesionSlicesd": "breast_mri.lesion_slices",
     "LoadMammogramd": "mammography.views",
     "LoadPreparedd": "read_prepared",
     "LoadRegiond": "mammography.views",
-    "LoadSliced": "read_prepared",
+    "LoadSliced": "breast_mri.read_patches",
     "LoadViews": "mammography.views",
     "LoadVolumed": "breast_ultrasound.volume",
     "MalignancyResultd": "breast_mri.exam_maps",

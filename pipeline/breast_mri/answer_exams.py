@@ -13,8 +13,8 @@ from monai.config import KeysCollection
 from monai.data.utils import list_data_collate
 from monai.transforms import MapTransform
 
-from pipeline.datalist import write_json
 from pipeline.errors import InputError
+from pipeline.files.atomic import write_json
 from transforms.breast_mri.exam_files import find_contrasts
 from transforms.load import is_image
 

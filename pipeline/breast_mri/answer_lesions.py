@@ -11,13 +11,11 @@ import nibabel as nib
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.inferers import Inferer
 from monai.transforms import MapTransform
-from monai.visualize import GradCAM
 
 from pipeline.breast_mri import answer_exams as exams
-from pipeline.datalist import write_json
 from pipeline.errors import InputError
+from pipeline.files.atomic import write_json
 
 _COLUMNS = ("x_mm", "y_mm", "z_mm")
 
@@ -91,29 +89,6 @@ def collate(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
     if len(cases) != 1:
         raise ValueError(f"exams go one at a time, got {len(cases)}")
     return dict(cases[0])
-
-
-class GradCamInferer(Inferer):
-    """Logits `(N, 2)` and Grad-CAMs for malignancy `(N, Y, X)` of patches, by `monai.visualize.GradCAM`.
-
-    Each map is 0–1 times the patch's probability of malignancy.
-
-    Args:
-        layer: the layer whose activations are weighed.
-    """
-
-    def __init__(self, layer: str = "layer4") -> None:
-        self.layer = layer
-
-    def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
-        network.eval()
-        with torch.no_grad():
-            logits = network(inputs).float()
-        with torch.enable_grad():
-            cam = GradCAM(nn_module=network, target_layers=self.layer)
-            maps = torch.cat([torch.as_tensor(cam(patch[None], class_idx=1)) for patch in inputs])[:, 0]
-        network.zero_grad(set_to_none=True)
-        return {"logits": logits, "heatmap": maps.detach() * logits.softmax(1)[:, 1, None, None]}
 
 
 class SaveLesionsd(MapTransform):

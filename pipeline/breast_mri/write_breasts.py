@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from pipeline.explain.evidence import body_mask
+from pipeline.files.atomic import write_table
 from pipeline.metrics import random_point_share
 from transforms.grid import Grid, triple
 
@@ -110,15 +108,3 @@ class WritePredictions:
             for name, picture in self.kept.items():
                 np.savez_compressed(self.folder / "maps" / f"{name}.npz", **picture)
         print(f"{len(self.rows)} predictions in {self.folder / 'predictions.csv'}", flush=True)
-
-
-def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({k: "" if v is None else v for k, v in row.items()} for row in rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_text(text.getvalue())
-    temporary.replace(path)

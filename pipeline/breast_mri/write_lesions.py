@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from ignite.engine import Engine, Events
 
-from pipeline.breast_mri.write_breasts import write_table
+from pipeline.files.atomic import write_table
 from transforms.read_prepared import open_prepared
 
 PHASES = ("pre", "post1", "post2", "post3", "post4")

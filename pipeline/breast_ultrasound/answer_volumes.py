@@ -13,9 +13,12 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
 from pipeline.breast_ultrasound.candidates import write_candidates
-from pipeline.datalist import MASK, write_json
+from pipeline.breast_ultrasound.volumes import spots
+from pipeline.datalist import MASK
 from pipeline.errors import InputError
-from pipeline.explain.windows import WindowMap, slab_map, spots
+from pipeline.explain.grad_cam import slab_map
+from pipeline.explain.windows import WindowMap
+from pipeline.files.atomic import write_json
 from transforms.grid import Grid
 from transforms.load import is_image
 

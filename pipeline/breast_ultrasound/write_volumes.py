@@ -11,8 +11,9 @@ from ignite.engine import Engine, Events
 from scipy import ndimage
 
 from pipeline.breast_ultrasound.candidates import write_candidates
-from pipeline.datalist import write_json
-from pipeline.explain.windows import slab_map, spots
+from pipeline.breast_ultrasound.volumes import spots
+from pipeline.explain.grad_cam import slab_map
+from pipeline.files.atomic import write_json
 from pipeline.metrics.hot_spots import HotSpots
 from transforms.breast_ultrasound.volume import AXES
 from transforms.grid import Grid

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -86,3 +87,11 @@ def centre_of_attention(maps: torch.Tensor, share: float = SHARE) -> torch.Tenso
         at = torch.arange(maps.shape[axis], device=maps.device, dtype=along.dtype)
         centres.append(along @ at / along.sum(dim=1))
     return torch.stack(centres, dim=1)
+
+
+class SaliencyInferer:
+    """For MONAI's evaluators: images `(B, 1, H, W)` to risk `scores` `(B,)` and saliency `maps` `(B, H, W)`."""
+
+    def __call__(self, inputs: torch.Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
+        scores, maps = saliency(network, inputs)
+        return {"scores": scores, "maps": maps}

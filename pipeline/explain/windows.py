@@ -9,7 +9,7 @@ paper's Fig. 3, the same network looks at far more than it has ever seen.)
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from monai.inferers import Inferer
 
 from pipeline.errors import InputError
-from pipeline.metrics.hot_spots import HotSpots, hot_spots
 from transforms.grid import Grid, triple
 
 
@@ -125,43 +124,3 @@ def _middles(voxels: int, step: int) -> list[int]:
 def _batched(items: Iterator[torch.Tensor], size: int) -> Iterator[list[torch.Tensor]]:
     while batch := list(itertools.islice(items, size)):
         yield batch
-
-
-def spots(found: Mapping[str, Any], volume: Grid, most: int = 20) -> HotSpots:
-    """The hot spots of a volume's map; scores are probabilities.
-
-    Args:
-        found: what `SlidingWindows` returned.
-        volume: its grid.
-        most: so many are kept.
-    """
-    mapped: WindowMap = found["map"]
-    return hot_spots(mapped.heat, mapped.grid(volume).affine, relative=0.0, most=most, subvoxel=True)
-
-
-def slab_map(network: Any, volume: torch.Tensor, z: int, slices: int = 9) -> np.ndarray:
-    """Grad-CAM of the slab of slices around one, whole plane, as the paper's Fig. 3: `(Y, X)` in 0–1.
-
-    Channels are weighed by their mean gradient (Selvaraju 2017), which for this network is the weight of its last
-    layer over the number of cells; negative values are cut off, and the map is divided by its maximum. The last map has
-    one cell along the sweep: within the slab there is no depth.
-
-    Args:
-        network: a `CenterPointResNet`.
-        volume: `(1, Z, Y, X)`.
-        z: the middle slice.
-        slices: of the slab; paper: 9.
-    """
-    first = int(np.clip(z - slices // 2, 0, max(volume.shape[1] - slices, 0)))
-    with torch.no_grad():
-        evidence = network.evidence(volume[None, :, first : first + slices].float()) - network.fc.bias
-        cam = evidence.mean(dim=2, keepdim=True).clamp(min=0)[:, :, 0]
-        cam = cam / cam.max().clamp(min=1e-6)
-        strides = network.strides[1:]
-        for axis, (size, stride) in enumerate(zip(volume.shape[2:], strides, strict=True), start=2):
-            last = cam.shape[axis] - 1
-            at = (torch.arange(size, device=cam.device) / stride).clamp(max=last)  # cell i is centred on voxel i·stride
-            weight = (at - at.floor()).reshape([-1 if i == axis else 1 for i in range(4)])
-            cam = torch.lerp(cam.index_select(axis, at.long()), cam.index_select(axis, (at.long() + 1).clamp(max=last)),
-                             weight)
-    return cam[0, 0].cpu().numpy()

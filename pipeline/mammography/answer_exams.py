@@ -14,9 +14,9 @@ from monai.transforms import MapTransform
 from PIL import Image
 from torch import nn
 
-from pipeline.datalist import write_json
 from pipeline.errors import InputError
 from pipeline.explain.saliency import frozen, most_salient
+from pipeline.files.atomic import write_json
 from pipeline.files.dicom_picture import write_dicom_picture
 from pipeline.mammography.regions import native_centers
 from pipeline.mammography.screening import ensemble, exam_probability, exam_score

@@ -19,23 +19,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from pipeline.datalist import write_json
 from pipeline.errors import InputError
-from pipeline.explain.saliency import SHARE, centre_of_attention, saliency
+from pipeline.explain.saliency import SHARE, centre_of_attention
+from pipeline.files.atomic import write_json
 from transforms.mammography.scale import native_point
 
 SCHEMA = "breast-bundles/regions/1"
 FILE = "regions.json"
-
-
-class SaliencyInferer:
-    """For MONAI's evaluators: images `(B, 1, H, W)` to risk `scores` `(B,)` and saliency `maps` `(B, H, W)`."""
-
-    def __call__(self, inputs: torch.Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
-        scores, maps = saliency(network, inputs)
-        return {"scores": scores, "maps": maps}
 
 
 def image_key(case: Mapping[str, Any]) -> str:

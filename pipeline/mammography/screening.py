@@ -6,11 +6,10 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pipeline.datalist import INTERVAL, SCREEN
+
 MOST_VIEWS = 4  # §4.1: examinations with more images are left out
 ALL_READERS = "all"  # their scores of a breast added up
-# What the group `detection` of an examination can say: no cancer; one that it found; one of the interval after it; or
-# one that was found at a later examination. Empty: not known, and a malignant breast counts as found.
-NEGATIVE, SCREEN, INTERVAL, PRIOR = DETECTIONS = ("negative", "screen", "interval", "prior")
 
 
 def found_by_screening(case: Mapping[str, Any]) -> bool:

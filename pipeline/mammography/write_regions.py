@@ -21,9 +21,9 @@ _SHARE = 0.001  # of a picture's pixels, as hot as can be: single pixels would l
 
 
 class WriteRegions:
-    """Adds each image's centre of attention and holistic score to a file of regions; see `pipeline.mammography.regions`.
+    """Adds each image's centre of attention and holistic score to a file of `pipeline.mammography.regions`.
 
-    The evaluator's prediction is that of `pipeline.mammography.regions.SaliencyInferer`.
+    The evaluator's prediction is that of `pipeline.explain.saliency.SaliencyInferer`.
 
     Args:
         path: the file.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from ignite.engine import Engine, Events
 
-from pipeline.breast_mri.write_breasts import write_table
+from pipeline.files.atomic import write_table
 from pipeline.mammography.regions import breast_points, holds
 from pipeline.mammography.screening import ensemble, exam_probability, exam_row, exam_score, found_by_screening
 from pipeline.networks.mammogram_resnet import risk_score

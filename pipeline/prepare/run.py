@@ -19,28 +19,30 @@ import torch
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from pipeline.datalist import Datalist, Exam, load, write_json
+from pipeline.datalist import Datalist, Exam, load
 from pipeline.errors import InputError, one_line
+from pipeline.files.atomic import write_json
 from pipeline.prepare import cases as prepared
-from pipeline.prepare.unit import BREASTS, Unit
+from pipeline.prepare.unit import Unit
 from pipeline.verify import verify
 
 VERSION = 6  # raise it whenever the same parameters give other arrays
 _RECORDS = "records"
 
 
-def run(datalist: Path | str, output: Path | str, preprocessing: Callable[[Mapping[str, Any]], Mapping[str, Any]],
-        parameters: Mapping[str, Any], workers: int | None = None, unit: Unit = BREASTS) -> Path:
+def run(datalist: Path | str, output: Path | str, unit: Unit,
+        preprocessing: Callable[[Mapping[str, Any]], Mapping[str, Any]], parameters: Mapping[str, Any],
+        workers: int | None = None) -> Path:
     """Prepare every exam of a datalist.
 
     Args:
         datalist: the list.
         output: folder for the arrays and `prepared.json`.
+        unit: what an exam is divided into.
         preprocessing: turns `unit`'s inputs into its result, see there.
         parameters: what the arrays depend on, as numbers, texts and lists; must hold `channels`. An exam is
             prepared again where they change.
         workers: processes; default: one a core.
-        unit: what an exam is divided into; default: its breasts.
 
     Returns:
         the path of `prepared.json`.

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from pipeline.datalist import write_json
 from pipeline.errors import InputError
+from pipeline.files.atomic import write_json, write_text
 from pipeline.report.analyse import analyse
 from pipeline.report.page import confidence, plus_minus, render
 from pipeline.report.predictions import load_run
@@ -52,16 +50,3 @@ def table_text(study: dict[str, Any], metrics: dict[str, Any]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
                      for row in rows)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text under a temporary name, then rename: a reader never sees half a page."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

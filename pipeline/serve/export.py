@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pipeline.datalist import write_json
 from pipeline.errors import InputError
+from pipeline.files.atomic import write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

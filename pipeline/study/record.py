@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import datalist
-from pipeline.datalist import write_json
+from pipeline.files.atomic import write_json
 from pipeline.study.engines.local import DONE
 from pipeline.study.plan import Study
 

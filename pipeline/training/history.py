@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ignite.engine import Engine, Events
 
-from pipeline.breast_mri.write_breasts import write_table
+from pipeline.files.atomic import write_table
 
 
 class History:

@@ -3,7 +3,7 @@
 On CPUs with AMX, oneDNN's bfloat16 3D convolutions return wrong gradients at some shapes, at times finite ones of
 1e26. MONAI's `amp` does nothing on a CPU. So a CPU run that asks for bfloat16 first trains a copy for a few steps in
 both precisions, on the run's own batches: gradients must stay finite and of the same size, and the loss curves
-must agree. While it trains, `pipeline.training.stop_on_divergence.StopOnDivergence` stops a run whose gradients explode.
+must agree. While it trains, `StopOnDivergence` stops a run whose gradients explode.
 """
 
 from __future__ import annotations

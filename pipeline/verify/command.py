@@ -11,8 +11,9 @@ from pathlib import Path
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from pipeline.datalist import Datalist, load, write_json
+from pipeline.datalist import Datalist, load
 from pipeline.errors import InputError
+from pipeline.files.atomic import write_json
 from pipeline.verify.codes import RULES, SEVERITIES, Issue
 from pipeline.verify.images import contrast_issues, duplicate_issues, image_issues
 from pipeline.verify.labels import fold_issues, label_issues

@@ -6,8 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.datalist import SIDES, Datalist, Exam, is_healthy
-from pipeline.mammography.screening import DETECTIONS, NEGATIVE, SCREEN
+from pipeline.datalist import DETECTIONS, NEGATIVE, SCREEN, SIDES, Datalist, Exam, is_healthy
 from pipeline.verify.codes import Issue, issue
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from commands import ROOT
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.bundle.scripts import ckpt_export, verify_metadata, verify_net_in_out
 
-ROOT = Path(__file__).parents[2]
 BUNDLES = [p for p in sorted((ROOT / "bundles").iterdir()) if (p / "configs").is_dir()]
 CONFIGS = [p for bundle in BUNDLES for p in sorted((bundle / "configs").glob("*.yaml"))]
 COMMON = sorted((ROOT / "bundles" / "common").glob("*.yaml"))
@@ -194,7 +194,8 @@ def test_configs_agree(bundle) -> None:
         assert {key: value for key, value in first.items() if key in inference}.items() <= second.items()
 
     def steps(content: dict[str, Any]) -> list[dict[str, Any]]:
-        between = ("transforms.LoadPreparedd", "transforms.LoadSliced", "pipeline.breast_mri.answer_lesions.StackPatchesd")
+        between = ("transforms.LoadPreparedd", "transforms.LoadSliced",
+                   "pipeline.breast_mri.answer_lesions.StackPatchesd")
         return [{key: value for key, value in step.items() if key != "sides"}  # in prepare, a matter of each exam
                 for step in content if step["_target_"] not in between]
 

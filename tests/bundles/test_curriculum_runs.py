@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from commands import ROOT
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 BUNDLE = "bundles/breast_mri_curriculum"
 SMALL = {"matrix": "[128,128,8]", "rows": 64}  # breasts of 64 x 64 x 8 voxels
 

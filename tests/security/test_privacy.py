@@ -16,6 +16,7 @@ from torch import nn
 
 from pipeline.__main__ import main
 from pipeline.breast_mri.answer_exams import SaveResultd
+from pipeline.breast_mri.breasts import BREASTS
 from pipeline.errors import InputError
 from pipeline.networks.checkpoint import load_weights
 from pipeline.prepare import run as prepare
@@ -45,7 +46,7 @@ def test_preparing_names_no_patient(secret, tmp_path, capfd, damaged) -> None:
         path.write_bytes(path.read_bytes()[:-500])
     message = ""
     try:
-        prepare.run(secret.list, tmp_path / "out", LoadBreastsd("image", **SETTINGS), SETTINGS, workers=1)
+        prepare.run(secret.list, tmp_path / "out", BREASTS, LoadBreastsd("image", **SETTINGS), SETTINGS, workers=1)
     except InputError as error:
         message = str(error)
     assert bool(message) == damaged

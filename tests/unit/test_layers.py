@@ -1,4 +1,4 @@
-"""Imports run one way: bundles → pipeline → transforms, and data_lists → pipeline.datalist."""
+"""The house's rules: which room may import which, by room, within functions too."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 OURS = {"pipeline", "transforms", "data_lists", "bundles", "tests", "benchmarks"}
+WINGS = ("breast_mri", "breast_ultrasound", "mammography")
+CORRIDOR = ("datalist", "folds", "errors", "files", "verify", "prepare", "training", "explain", "networks", "metrics")
 # package -> what of ours it may import, besides itself
-ALLOWED = {"transforms": (), "pipeline": ("transforms",), "data_lists": ("pipeline.datalist",)}
+ALLOWED = {"transforms": (), "pipeline": ("transforms",),
+           "data_lists": ("pipeline.datalist", "pipeline.folds", "pipeline.files")}
 FILES = [path for package in ALLOWED for path in sorted((ROOT / package).rglob("*.py"))]
 
 
@@ -28,17 +31,44 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def ours(path: Path) -> set[str]:
+    return {name for name in imports(path) if name.split(".")[0] in OURS}
+
+
+def room(name: str) -> str:
+    """The second part of a dotted name: `pipeline.breast_mri.breasts` is in `breast_mri`."""
+    return ([*name.split("."), ""])[1]
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_run_one_way(path) -> None:
-    package = path.relative_to(ROOT).parts[0]
+def test_imports_keep_the_rules_of_the_house(path) -> None:
+    package, *inner = path.relative_to(ROOT).with_suffix("").parts
+    here = inner[0] if inner else ""
     allowed = (package, *ALLOWED[package])
-    for name in imports(path):
-        if name.split(".")[0] in OURS and name != "pipeline":
-            assert any(name == good or name.startswith(good + ".") for good in allowed), name
+    for name in ours(path) - {"pipeline"}:
+        assert any(name == good or name.startswith(good + ".") for good in allowed), name
+        there = room(name)
+        if here in WINGS:  # wings never meet, and know nothing of those who read their results
+            assert there not in {*WINGS, "study", "report", "serve"} - {here}, name
+        if package == "pipeline" and here in CORRIDOR and name.startswith("pipeline."):
+            assert there not in (*WINGS, "study", "report", "serve"), name
+        if here == "study":  # it only runs commands
+            assert there not in WINGS, name
+
+
+@pytest.mark.parametrize("wing", WINGS)
+def test_answers_and_evaluations_meet_only_in_the_wing_s_scores(wing) -> None:
+    for path in (ROOT / "pipeline" / wing).rglob("*.py"):
+        kind = path.stem.partition("_")[0]
+        other = {"answer": "write_", "write": "answer_"}.get(kind)
+        for name in ours(path) if other else ():
+            assert not any(part.startswith(other) for part in name.split(".")[:3]), f"{path.name} imports {name}"
 
 
 def test_the_files_were_found() -> None:
     assert len(FILES) > 30 and not list((ROOT / "bundles").rglob("__init__.py"))
+    assert all((ROOT / "pipeline" / name).exists() or (ROOT / "pipeline" / f"{name}.py").is_file()
+               for name in (*WINGS, *CORRIDOR))
 
 
 @pytest.mark.parametrize("module", ["pipeline.datalist", "pipeline.verify.command", "pipeline.study",

@@ -41,8 +41,8 @@ class LoadBreasts(Transform):
         matrix: voxels `(x, y, z)` of the whole exam after resampling; paper: 512×512×32 (§2).
         rows: antero-posterior rows kept; paper: 256 (§2).
         field_of_view: `bilateral` or `single`, see `transforms.breast_mri.breasts.Layout`.
-        align: shift each later phase onto the first, every breast by itself (see `transforms.breast_mri.motion`); the shift
-            becomes part of the one interpolation. Ours: the paper does not mention motion.
+        align: shift each later phase onto the first, every breast by itself (`breast_mri.motion`); the shift becomes
+            part of the one interpolation. Ours: the paper does not mention motion.
         sides: breasts that the exam has.
     """
 

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import torch
 
-from pipeline.breast_mri.write_breasts import write_table
 from pipeline.datalist import SPLITS
 from pipeline.errors import InputError
+from pipeline.files.atomic import write_table
 from pipeline.mammography.screening import exam_row
 from pipeline.networks.four_view import VIEWS
 from transforms import LoadMammogramd
@@ -92,7 +92,7 @@ class ExamWindows:
 
 
 def write_scores(output_dir: Path | str, fold: int, variant: str, scored: Iterable[Mapping[str, Any]]) -> None:
-    """Write `predictions.csv` as `pipeline.mammography.write_screening.WriteScreening` does, a row an examination of validation and test.
+    """Write `predictions.csv` as `WriteScreening` does, a row an examination of validation and test.
 
     Args:
         output_dir: where it goes.

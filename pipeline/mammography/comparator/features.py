@@ -57,7 +57,7 @@ class FourViewFeatures:
                       int(augment), int(seed))
 
     def __call__(self, exams: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Examinations of `pipeline.mammography.comparator.exams.exams` with `score` (0–1) and `image`, the features `(1024,)`.
+        """Examinations of `comparator.exams.exams` with `score` (0–1) and `image`, the features `(1024,)`.
 
         The score is the larger of the two breasts' probabilities of a malignant finding; with random windows, both
         probabilities and features are means over them.

@@ -178,5 +178,3 @@ def _ellipsoid_depth(offsets: list[np.ndarray], axes: tuple[float, ...]) -> np.n
     radius = np.sqrt(sum((o / a) ** 2 for o, a in zip(offsets, axes, strict=True))) + 1e-6
     gradient = np.sqrt(sum((o / a**2) ** 2 for o, a in zip(offsets, axes, strict=True))) + 1e-6 / max(axes)
     return (1 - radius) * radius / gradient
-
-

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from pipeline.datalist import INTERVAL, SCREEN
 from pipeline.errors import InputError
-from pipeline.mammography.screening import ALL_READERS, INTERVAL, SCREEN
+from pipeline.mammography.screening import ALL_READERS
 from pipeline.metrics import Auroc, Shares, holm, interval, p_value, replicates
 from pipeline.metrics.roc import Array
 from pipeline.report.parts.strata import operating_point

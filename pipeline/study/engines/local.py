@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.datalist import write_json
 from pipeline.errors import InputError
+from pipeline.files.atomic import write_json
 
 DONE = "done.json"
 INPUTS = ".inputs"  # digest of what a step was started with

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from data_lists.__main__ import main
+from pipeline.breast_ultrasound.crops import CENTER_CROPS
 from pipeline.datalist import load
-from pipeline.prepare.unit import CENTER_CROPS
 from pipeline.verify import verify
 from transforms import LoadCenterCrops
 

@@ -9,19 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.datalist import (
-    SPLITS,
-    Datalist,
-    Exam,
-    InputError,
-    Lesion,
-    assign_folds,
-    assign_validation,
-    hold_out,
-    load,
-    save,
-    write_json,
-)
+from pipeline.datalist import SPLITS, Datalist, Exam, InputError, Lesion, load, save
+from pipeline.files.atomic import write_json
+from pipeline.folds import assign_folds, assign_validation, hold_out
 
 
 def breasts(worst: int) -> dict[str, dict[str, int | None]]:

@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from pipeline.breast_mri.breasts import BREASTS
 from pipeline.errors import InputError
 from pipeline.phantoms.breast_mri import exams as breast_mri
 from pipeline.phantoms.breast_mri.specs import draw_cohort
@@ -126,7 +127,7 @@ def cohort(phantom_cohort):
 def run(cohort, output: Path, **changed) -> dict:
     parameters = {**SMALL, **changed}
     load = LoadBreastsd("image", **parameters)
-    prepare.run(cohort.list, output, load, parameters, workers=1)
+    prepare.run(cohort.list, output, BREASTS, load, parameters, workers=1)
     return prepared.load(output)
 
 
@@ -215,6 +216,7 @@ def test_a_corrected_label_prepares_nothing_again_and_counts(cohort, tmp_path) -
 _KILLED = """
 import os, signal, sys
 import numpy as np
+from pipeline.breast_mri.breasts import BREASTS
 from pipeline.prepare import run as prepare
 from transforms import LoadBreastsd
 save, calls = np.save, []
@@ -226,7 +228,7 @@ def half(file, array):
     save(file, array)
 np.save = half
 parameters = {parameters}
-prepare.run(sys.argv[1], sys.argv[2], LoadBreastsd("image", **parameters), parameters, workers=1)
+prepare.run(sys.argv[1], sys.argv[2], BREASTS, LoadBreastsd("image", **parameters), parameters, workers=1)
 """
 
 

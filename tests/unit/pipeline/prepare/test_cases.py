@@ -13,9 +13,10 @@ import torch
 from monai.transforms import Compose
 from torch.utils.data import DataLoader
 
+from pipeline.breast_mri.breasts import breasts, lesions
 from pipeline.errors import InputError
-from pipeline.prepare import cases as prepared
-from pipeline.prepare.cases import BalancedSampler, SeededDataset
+from pipeline.mammography.views import images, views
+from pipeline.training.batches import BalancedSampler, SeededDataset, collate
 from transforms import LoadLesionPatchd, LoadPreparedd, RandRotateFlipd
 
 CASES = [{"label": int(i in (2, 5, 6))} for i in range(10)]  # three of ten are malignant
@@ -70,17 +71,17 @@ def test_one_class_cannot_be_balanced() -> None:
 @pytest.mark.parametrize("stage", ["patches", "breasts"])
 def test_batches_do_not_depend_on_the_number_of_workers(tiny_prepared, stage) -> None:
     if stage == "patches":
-        cases = prepared.lesions(tiny_prepared, 0, "train")
+        cases = lesions(tiny_prepared, 0, "train")
         load = LoadLesionPatchd("image", (16, 16, 4), jitter=0.25)
     else:
-        cases = prepared.breasts(tiny_prepared, 0, "train")[:8]
+        cases = breasts(tiny_prepared, 0, "train")[:8]
         load = LoadPreparedd("image")
 
     def batches(workers: int) -> list:
         dataset = SeededDataset(cases, Compose([load, RandRotateFlipd("image", 15.0)]))
         sampler = BalancedSampler(cases, seed=3, length=12)
         sampler.set_epoch(2)
-        loader = DataLoader(dataset, 4, sampler=sampler, num_workers=workers, collate_fn=prepared.collate)
+        loader = DataLoader(dataset, 4, sampler=sampler, num_workers=workers, collate_fn=collate)
         return list(loader)
 
     alone, shared, again = batches(0), batches(2), batches(0)
@@ -93,19 +94,19 @@ def test_batches_do_not_depend_on_the_number_of_workers(tiny_prepared, stage) ->
 
 def test_splits_follow_the_folds(tiny_prepared) -> None:
     # 12 exams in 3 folds: 4 are tested in fold 1, another 4 validate, 4 train; two breasts each.
-    parts = {split: prepared.breasts(tiny_prepared, 1, split) for split in ("train", "validation", "test")}
+    parts = {split: breasts(tiny_prepared, 1, split) for split in ("train", "validation", "test")}
     assert {split: len(cases) for split, cases in parts.items()} == {"train": 8, "validation": 8, "test": 8}
     assert {case["exam_id"] for case in parts["test"]} == {"E0001", "E0004", "E0007", "E0010"}
     assert {case["exam_id"] for case in parts["validation"]} == {"E0000", "E0003", "E0006", "E0009"}
     assert all(case["split"] == split for split, cases in parts.items() for case in cases)
-    both = prepared.breasts(tiny_prepared, 1, "validation", "test")
+    both = breasts(tiny_prepared, 1, "validation", "test")
     assert len(both) == 16
     case = parts["validation"][0]
     assert Path(case["image"]).is_file() and (case["side"], case["label"]) == ("L", 1)
 
 
 def test_lesions_are_cases_of_their_own(tiny_prepared) -> None:
-    cases = prepared.lesions(tiny_prepared, 0, "train", "validation", "test")
+    cases = lesions(tiny_prepared, 0, "train", "validation", "test")
     # Exams 0, 2, … 10 have a malignant breast; 0, 4, 8 a benign one beside it; 1, 5, 9 two benign ones.
     assert Counter(case["label"] for case in cases) == {1: 6, 0: 9}
     assert all([*case["center"], case["label"]] in case["lesions"] for case in cases)
@@ -129,18 +130,18 @@ def set_all(key, value):
 
 def test_a_breast_without_a_label_is_no_case(edited) -> None:
     folder = edited(lambda content: content["breasts"][0].update(malignant=None))
-    everything = prepared.breasts(folder, 0, "train", "validation", "test")
+    everything = breasts(folder, 0, "train", "validation", "test")
     assert len(everything) == 23
 
 
 @pytest.mark.parametrize(("change", "arguments", "message"), [
-    (lambda content: None, (prepared.breasts, 3, "train"), "fold 3 does not exist.*folds 0 to 2"),
-    (lambda content: None, (prepared.breasts, -1, "train"), "fold -1 does not exist"),
-    (lambda content: None, (prepared.breasts, 0, "training"), "splits .*train, validation, test"),
-    (lambda content: None, (prepared.breasts, 0), "splits .*train, validation, test"),
-    (set_all("malignant", None), (prepared.breasts, 0, "train"), "fold 0 has no labelled breast in train.*datalist"),
-    (set_all("lesions", []), (prepared.lesions, 0, "train"), "no marked lesion in train.*lesions.csv"),
-    (lambda content: content.update(schema="other/1"), (prepared.breasts, 0, "train"), "not a prepared data.*prepare"),
+    (lambda content: None, (breasts, 3, "train"), "fold 3 does not exist.*folds 0 to 2"),
+    (lambda content: None, (breasts, -1, "train"), "fold -1 does not exist"),
+    (lambda content: None, (breasts, 0, "training"), "splits .*train, validation, test"),
+    (lambda content: None, (breasts, 0), "splits .*train, validation, test"),
+    (set_all("malignant", None), (breasts, 0, "train"), "fold 0 has no labelled breast in train.*datalist"),
+    (set_all("lesions", []), (lesions, 0, "train"), "no marked lesion in train.*lesions.csv"),
+    (lambda content: content.update(schema="other/1"), (breasts, 0, "train"), "not a prepared data.*prepare"),
 ])
 def test_what_cannot_be_used_is_one_line(edited, change, arguments, message) -> None:
     read, *rest = arguments
@@ -155,15 +156,15 @@ def test_no_prepared_list_names_the_remedy(tmp_path, content) -> None:
     if content:
         (tmp_path / "prepared.json").write_text(content)
     with pytest.raises(InputError, match=r"prepare\.yaml"):
-        prepared.breasts(tmp_path, 0, "train")
+        breasts(tmp_path, 0, "train")
     shutil.rmtree(tmp_path)
     with pytest.raises(InputError, match=r"prepare\.yaml"):
-        prepared.breasts(tmp_path, 0, "train")
+        breasts(tmp_path, 0, "train")
 
 
 def test_batches_keep_the_stored_memory_order(tiny_prepared) -> None:
-    cases = [LoadPreparedd("image")(case) for case in prepared.breasts(tiny_prepared, 0, "train")[:3]]
-    batch = prepared.collate(cases)
+    cases = [LoadPreparedd("image")(case) for case in breasts(tiny_prepared, 0, "train")[:3]]
+    batch = collate(cases)
     assert batch["image"].shape == (3, 6, 64, 64, 8)
     assert batch["image"].permute(0, 1, 4, 3, 2).is_contiguous()
     assert torch.equal(batch["image"][2], cases[2]["image"])
@@ -188,15 +189,15 @@ def screened(tiny_views, tmp_path):
 
 def test_exams_of_unknown_status_are_left_out_and_counted(screened, capsys) -> None:
     write, (name, *_) = screened
-    before = {case["exam_id"] for case in prepared.views(write(), 0, "train")}
-    after = {case["exam_id"] for case in prepared.views(write(name, detection=None, malignant=None), 0, "train")}
+    before = {case["exam_id"] for case in views(write(), 0, "train")}
+    after = {case["exam_id"] for case in views(write(name, detection=None, malignant=None), 0, "train")}
     assert before - after == {name} and "left out: 1 exams without a known label" in capsys.readouterr().out
 
 
 def test_detections_and_classes_that_cannot_be_trained_on(screened) -> None:
     write, (name, *_) = screened
     with pytest.raises(InputError, match=f"exam {name}: detection is 'Screen'; write one of negative, screen"):
-        prepared.views(write(name, detection="Screen"), 0, "train")
+        views(write(name, detection="Screen"), 0, "train")
     folder = write(detection="negative", malignant=0)
     with pytest.raises(InputError, match="fold 0 has no image with screen-detected cancer in validation"):
-        prepared.images(folder, 0, "validation")
+        images(folder, 0, "validation")

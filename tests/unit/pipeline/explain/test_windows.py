@@ -11,7 +11,9 @@ import torch
 from monai.networks.nets import resnet18
 from monai.visualize import GradCAM
 
-from pipeline.explain.windows import SlidingWindows, slab_map, spots
+from pipeline.breast_ultrasound.volumes import spots
+from pipeline.explain.grad_cam import slab_map
+from pipeline.explain.windows import SlidingWindows
 from pipeline.networks.center_point_resnet import CenterPointResNet
 from transforms.grid import Grid
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from commands import ROOT
 
 from pipeline.errors import InputError
 from pipeline.training import guard
 
-ROOT = Path(__file__).parents[3]
 BUNDLE = ROOT / "bundles" / "breast_mri_curriculum"
 TRAIN, NAIVE = (str(BUNDLE / "configs" / name) for name in ("train.yaml", "naive.yaml"))
 HOST = "/somewhere/site-packages/monai/bundle/__main__.py"

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from commands import ROOT
 from ignite.engine import Engine, Events
 from ignite.metrics import Loss
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
@@ -24,15 +25,15 @@ from monai.utils import set_determinism
 from torch import nn
 from torch.utils.data import DataLoader
 
+from pipeline.breast_mri.breasts import breasts
 from pipeline.errors import InputError
-from pipeline.prepare import cases as prepared
 from pipeline.training import outputs as engine
+from pipeline.training.batches import BalancedSampler, SeededDataset, collate
 from pipeline.training.early_stop import EarlyStop
 from pipeline.training.run_state import RunState
 from pipeline.training.stop_on_divergence import StopOnDivergence
 from transforms import LoadPreparedd, RandRotateFlipd
 
-ROOT = Path(__file__).parents[4]
 TRAIN = ROOT / "bundles" / "breast_mri_curriculum" / "configs" / "train.yaml"
 ORDER = [handler["_target_"] for handler in yaml.safe_load(TRAIN.read_text())["train"]["handlers"]]
 
@@ -80,11 +81,11 @@ class Run:
         self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self.note)
 
     def loader(self, split: str) -> DataLoader:
-        cases = prepared.breasts(self.data, 0, split)
+        cases = breasts(self.data, 0, split)
         steps = [LoadPreparedd("image")] + [RandRotateFlipd("image")] * (split == "train")
-        sampler = prepared.BalancedSampler(cases, seed=1, length=8) if split == "train" else None
-        return DataLoader(prepared.SeededDataset(cases, Compose(steps)), 4, sampler=sampler,
-                          collate_fn=prepared.collate)
+        sampler = BalancedSampler(cases, seed=1, length=8) if split == "train" else None
+        return DataLoader(SeededDataset(cases, Compose(steps)), 4, sampler=sampler,
+                          collate_fn=collate)
 
     def interrupt(self, engine: Engine) -> None:
         if engine.state.iteration == self.stop_at:

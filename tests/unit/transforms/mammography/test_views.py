@@ -11,9 +11,9 @@ from PIL import Image
 
 from pipeline.datalist import SPLITS
 from pipeline.errors import InputError
-from pipeline.prepare import cases as prepared
+from pipeline.mammography.boxes import boxes_beside, read_boxes
+from pipeline.mammography.views import VIEWS, Views, images, views
 from pipeline.prepare import run as prepare
-from pipeline.prepare import unit as units
 from transforms import LoadMammogramd, LoadRegiond, LoadViews, StackViews
 
 
@@ -71,13 +71,13 @@ def exams(tmp_path):
 
 
 def test_prepared_images_have_the_labels_of_the_paper(exams, tmp_path, capsys) -> None:
-    boxes = units.read_boxes(units.boxes_beside(exams))
+    boxes = read_boxes(boxes_beside(exams))
     folder = tmp_path / "prepared"
-    prepare.run(exams, folder, LoadViews(), {"channels": ["image"]}, 1, units.Views(boxes))
+    prepare.run(exams, folder, Views(boxes), LoadViews(), {"channels": ["image"]}, 1)
     assert "1 exams lack a view, 1 have more than four images" in capsys.readouterr().out
 
     def labels(**options):
-        return {(c["exam_id"], c["image_id"]): c["label"] for c in prepared.images(folder, 0, *SPLITS, **options)}
+        return {(c["exam_id"], c["image_id"]): c["label"] for c in images(folder, 0, *SPLITS, **options)}
 
     wanted = {("E0", "L-CC"): 1, ("E0", "L-MLO"): 1} | {("E1", n): 0 for n in ("L-CC", "L-MLO", "R-CC", "R-MLO")}
     assert labels() == wanted
@@ -85,16 +85,16 @@ def test_prepared_images_have_the_labels_of_the_paper(exams, tmp_path, capsys) -
     assert labels(other_breast="negative") == {**wanted, ("E0", "R-CC"): 0}
     with pytest.raises(InputError, match="other_breast is 'positive'"):
         labels(other_breast="positive")
-    views = {(c["exam_id"], c["image_id"]): c for c in prepared.views(folder, 0, *SPLITS)}
-    assert {key[0]: case["label"] for key, case in views.items()} == {"E0": 1, "E1": 0}
-    assert views["E0", "L-CC"]["boxes"] == [[40, 10, 50, 20, 1]]
-    assert views["E0", "R-CC"]["boxes"] == [[40, 10, 50, 20, 0]]  # mirrored: columns 80 - 70 to 80 - 60
+    known = {(c["exam_id"], c["image_id"]): c for c in views(folder, 0, *SPLITS)}
+    assert {key[0]: case["label"] for key, case in known.items()} == {"E0": 1, "E1": 0}
+    assert known["E0", "L-CC"]["boxes"] == [[40, 10, 50, 20, 1]]
+    assert known["E0", "R-CC"]["boxes"] == [[40, 10, 50, 20, 0]]  # mirrored: columns 80 - 70 to 80 - 60
 
 
 def test_what_was_cut_is_read_back_whole(exams, tmp_path) -> None:
     folder = tmp_path / "prepared"
-    prepare.run(exams, folder, LoadViews(), {"channels": ["image"]}, 1, units.VIEWS)
-    case = next(c for c in prepared.views(folder, 0, *SPLITS) if c["image_id"] == "R-CC")
+    prepare.run(exams, folder, VIEWS, LoadViews(), {"channels": ["image"]}, 1)
+    case = next(c for c in views(folder, 0, *SPLITS) if c["image_id"] == "R-CC")
     whole = np.asarray(Image.open(tmp_path / "E0" / "R-CC.png"))[:, ::-1].astype(np.float32)
     assert np.load(case["image"]).shape[2:] < whole.shape
     np.testing.assert_array_equal(LoadMammogramd("image")(case)["image"][0], whole)

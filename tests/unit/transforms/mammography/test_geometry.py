@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from commands import ROOT
 from scipy import ndimage
 
 from transforms import BreastWindowd, InputError, ScaleToWidth, ScaleToWidthd, read_mammogram
@@ -23,7 +22,7 @@ from transforms.mammography.geometry import (
 )
 from transforms.mammography.scale import native_point, region_around
 
-EXAM = Path(__file__).parents[4] / "shared" / "data" / "mammography_exam"
+EXAM = ROOT.parent / "shared" / "data" / "mammography_exam"
 
 
 def rules(rows: int, columns: int, **changes) -> CropRules:

@@ -1,0 +1,99 @@
+"""Breasts: the unit that MRI exams are divided into, and the cases that training takes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.datalist import Exam
+from pipeline.errors import InputError
+from pipeline.prepare.cases import labelled_cases
+from transforms.grid import Grid, triple
+
+
+class Breasts:
+    """One array a breast, `(C, Z, Y, X)`: preprocessing gives `(S, C, X, Y, Z)` as `transforms.LoadBreasts` does."""
+
+    name = "breasts"
+    kept: tuple[str, ...] = ("scales", "shifts")
+    partial = False
+
+    def files(self, channels: Sequence[str]) -> Sequence[str]:
+        return channels
+
+    def fingerprint(self, exam: Exam) -> Any:
+        return sorted(exam.breasts)
+
+    def inputs(self, exam: Exam, paths: Mapping[str, Path]) -> dict[str, Any]:
+        return {"image": dict(paths), "sides": sorted(exam.breasts)}
+
+    def arrays(self, result: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
+        image = result["image"]
+        for side, breast, affine in zip(image.meta["sides"], image, image.meta["breast_affines"], strict=True):
+            voxels = breast.as_tensor().permute(0, 3, 2, 1).half().numpy()  # (C, Z, Y, X)
+            yield side, voxels, {"affine": affine.tolist(), "shape": list(breast.shape[1:])}
+
+    def cases(self, exam: Exam, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        for side, array in record["arrays"].items():
+            grid = Grid(triple(array["shape"]), np.asarray(array["affine"]))
+            marked = [lesion for lesion in exam.lesions if lesion.side == side and lesion.malignant is not None]
+            inside = [lesion for lesion in marked if grid.contains(np.asarray(lesion.center_mm))]
+            yield {
+                "side": side,
+                "image": array["image"],
+                "affine": array["affine"],
+                "malignant": exam.breasts[side].get("malignant"),
+                "lesions": [[*map(float, grid.to_index(np.asarray(m.center_mm))), m.malignant] for m in inside],
+                "lesions_outside_crop": len(marked) - len(inside),
+                "readers": {name: scores.get(side, scores.get("exam")) for name, scores in exam.readers.items()},
+            }
+
+    def tell(self, cases: Sequence[Mapping[str, Any]], records: Sequence[Mapping[str, Any]]) -> None:
+        if lost := sum(case["lesions_outside_crop"] for case in cases):
+            print(f"warning: {lost} lesion centres lie outside their breast's crop and are not used in stage 1; "
+                  "see lesions_outside_crop in prepared.json")
+
+
+BREASTS = Breasts()
+
+
+def breasts(folder: Path | str, fold: int, *splits: str) -> list[dict[str, Any]]:
+    """One case a breast with a known label.
+
+    Args:
+        folder: what `prepare.yaml` wrote.
+        fold: which fold.
+        splits: of `train`, `validation`, `test`.
+
+    Returns:
+        dictionaries with `image` (path), `label` (1 = malignant), `exam_id`, `patient_id`, `side`, `split`,
+        `lesions` (voxel x, y, z and malignant), `affine`, `groups`, `readers`.
+
+    Raises:
+        InputError: no such fold, or no case in it.
+    """
+    return [
+        {**case, "label": int(case["malignant"])}
+        for case in labelled_cases(folder, fold, splits) if case["malignant"] is not None
+    ]
+
+
+def lesions(folder: Path | str, fold: int, *splits: str) -> list[dict[str, Any]]:
+    """One case a marked lesion with a known label, for `LoadLesionPatchd`.
+
+    Args, Raises: as `breasts`.
+
+    Returns:
+        the breast's dictionary with `center` (voxel x, y, z) and `label` of the lesion.
+    """
+    found = [
+        {**case, "center": [x, y, z], "label": int(malignant)}
+        for case in labelled_cases(folder, fold, splits) for x, y, z, malignant in case["lesions"]
+    ]
+    if not found:
+        raise InputError(f"fold {fold} has no marked lesion in {' or '.join(splits)}; stage 1 needs lesion centres: "
+                         "give lesions.csv to the converter, or train with naive.yaml")
+    return found

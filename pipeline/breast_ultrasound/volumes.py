@@ -1,0 +1,54 @@
+"""Whole ultrasound volumes: their cases, and the hot spots of their maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline import datalist
+from pipeline.explain.windows import WindowMap
+from pipeline.metrics.hot_spots import HotSpots, hot_spots
+from pipeline.prepare.cases import check_fold, load
+from transforms.grid import Grid
+
+
+def volumes(folder: Path | str, fold: int, *splits: str) -> list[dict[str, Any]]:
+    """One case a whole volume, read where the datalist has it, for `LoadVolumed`.
+
+    Where a test set is held out, its fold alone has any: maps of whole volumes are dear.
+
+    Returns:
+        dictionaries with `image` (path), `exam_id`, `patient_id`, `side`, `split`, `healthy` (the datalist says so),
+        `centers` (RAS mm), `malignant` of each, `mask` (path or None) with the lesions' numbers, `spacing_mm`.
+
+    Raises:
+        InputError: the datalist has gone.
+    """
+    content = load(folder)
+    source = datalist.load(Path(folder) / content["datalist"])
+    check_fold(content, fold)
+    last = content["folds"].get("held_out", fold)
+    found = []
+    for exam in source.exams if fold == last else []:
+        if exam.split(fold) in splits:
+            mask = source.path(exam, datalist.MASK) if datalist.MASK in exam.images else None
+            found.append({
+                "image": str(source.path(exam, "image")), "exam_id": exam.exam_id, "patient_id": exam.patient_id,
+                "side": "".join(exam.breasts), "split": exam.split(fold), "healthy": exam.healthy(),
+                "centers": [list(m.center_mm) for m in exam.lesions], "malignant": [m.malignant for m in exam.lesions],
+                "lesion_ids": [m.lesion_id for m in exam.lesions], "mask": None if mask is None else str(mask),
+                "spacing_mm": exam.spacing_mm})
+    return found
+
+
+def spots(found: Mapping[str, Any], volume: Grid, most: int = 20) -> HotSpots:
+    """The hot spots of a volume's map; scores are probabilities.
+
+    Args:
+        found: what `SlidingWindows` returned.
+        volume: its grid.
+        most: so many are kept.
+    """
+    mapped: WindowMap = found["map"]
+    return hot_spots(mapped.heat, mapped.grid(volume).affine, relative=0.0, most=most, subvoxel=True)

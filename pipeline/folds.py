@@ -1,0 +1,128 @@
+"""Folds: patients stay together, strata are spread evenly, and the list stores what was drawn."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+
+from pipeline.datalist import Exam
+from pipeline.errors import InputError
+
+
+def assign_folds(exams: Iterable[Exam], count: int = 5, seed: int = 0) -> dict[str, int]:
+    """Give every exam its fold, in place: patients stay together, strata are spread evenly.
+
+    One of `count` parts is tested in each fold; of what remains, again one of `count` parts validates. With 5
+    that is 64 % train, 16 % validation, 20 % test (the curriculum paper, §3.1).
+
+    Args:
+        exams: the exams.
+        count: number of folds; each class should have at least that many patients.
+        seed: seed of the shuffling.
+
+    Returns:
+        `{"count": count, "seed": seed}`, for the list's `folds`.
+
+    Raises:
+        InputError: fewer than two folds, or too few patients for that many.
+    """
+    exams = list(exams)
+    for fold, test in enumerate(_parts(exams, count, seed)):
+        for exam in test:
+            exam.fold = fold
+    return assign_validation(exams, count, seed)
+
+
+def hold_out(exams: Iterable[Exam], share: float, count: int = 5, seed: int = 0) -> dict[str, int]:
+    """Set patients aside for one last test, and give all others folds, in place (centre-point paper, table 1).
+
+    Args:
+        exams: the exams.
+        share: of the patients, set aside; strata are spread evenly.
+        count: folds of the cross-validation among the others; fold number `count` is the last test.
+        seed: seed of the shuffling.
+
+    Returns:
+        `{"count": count + 1, "seed": seed, "held_out": count}`, for the list's `folds`.
+
+    Raises:
+        InputError: a share that leaves no patient on one side, or as `assign_folds`.
+    """
+    exams = list(exams)
+    if not 0 < share <= 0.5:
+        raise InputError(f"--held-out {share}: give a share of the patients above 0 and up to 0.5")
+    from sklearn.model_selection import train_test_split
+
+    worst = _worst_strata(exams)
+    rarest = min(Counter(worst.values()).values(), default=0)
+    try:
+        _, aside = train_test_split(list(worst), test_size=share, random_state=seed,
+                                    stratify=list(worst.values()) if rarest > 1 else None)
+    except ValueError:
+        raise InputError(f"{len(worst)} patients are too few for --held-out {share}; add exams or leave it "
+                         "out") from None
+    return set_aside(exams, set(aside), count, seed)
+
+
+def set_aside(exams: Iterable[Exam], patients: Collection[str], count: int = 5, seed: int = 0) -> dict[str, int]:
+    """Hold out the exams of given patients, as `hold_out`, for datasets that name their test set."""
+    exams = list(exams)
+    for exam in exams:
+        if exam.patient_id in patients:
+            exam.fold, exam.held_out, exam.validation_folds = count, True, []
+    folds = assign_folds([exam for exam in exams if not exam.held_out], count, seed)
+    return {**folds, "count": count + 1, "held_out": count}
+
+
+def assign_validation(exams: Iterable[Exam], count: int, seed: int = 0) -> dict[str, int]:
+    """Choose the exams that validate in each fold, in place, where the folds of the test parts are given.
+
+    Args:
+        exams: the exams, each with its `fold`; one patient's exams share theirs.
+        count: number of folds.
+        seed: seed of the shuffling.
+
+    Returns:
+        As `assign_folds`.
+
+    Raises:
+        InputError: as `assign_folds`.
+    """
+    exams = list(exams)
+    for exam in exams:
+        exam.validation_folds = []
+    for fold in range(count):
+        for exam in next(_parts([exam for exam in exams if exam.fold != fold], count, seed)):
+            exam.validation_folds.append(fold)
+    return {"count": count, "seed": seed}
+
+
+def _worst_strata(exams: Iterable[Exam]) -> dict[str, int]:
+    """Each patient's worst stratum over all of their exams."""
+    worst: dict[str, int] = {}
+    for exam in exams:
+        worst[exam.patient_id] = max(worst.get(exam.patient_id, 0), exam.stratum())
+    return worst
+
+
+def _parts(exams: list[Exam], count: int, seed: int) -> Iterator[list[Exam]]:
+    """`count` parts of the exams, grouped by patient and stratified by each patient's worst stratum."""
+    from sklearn.model_selection import StratifiedGroupKFold  # slow to import, needed only here
+
+    if count < 2:
+        raise InputError(f"{count} folds cannot be made; --folds takes 2 or more")
+    worst = _worst_strata(exams)
+    if len(worst) < count:
+        raise InputError(f"{len(worst)} patients are too few for {count} folds; add exams or lower --folds")
+    patients = [exam.patient_id for exam in exams]
+    # scikit-learn wants one class with a member a fold: small cohorts are stratified more coarsely, or not.
+    for coarse in (lambda label: label, lambda label: label // 2, lambda label: 0):
+        labels = [coarse(worst[patient]) for patient in patients]
+        if max(Counter(labels).values()) >= count:
+            break
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():  # a class smaller than the folds: the converter's table shows it
+        warnings.simplefilter("ignore", UserWarning)
+        parts = [part for _, part in splitter.split(exams, labels, patients)]
+    yield from ([exams[i] for i in part] for part in parts)

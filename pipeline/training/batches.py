@@ -1,0 +1,96 @@
+"""From cases to batches: a dataset that can be resumed, a balanced sampler, a collate that keeps memory's order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from monai.data import Dataset
+from torch.utils.data import DistributedSampler, default_collate
+
+from pipeline.errors import InputError
+
+
+class SeededDataset(Dataset):
+    """A dataset whose random transforms follow the draw, not the process.
+
+    `BalancedSampler` gives each draw its own seed. What a case looks like in an epoch then depends neither on the
+    number of workers nor on what was drawn before, so that a resumed run sees exactly what an uninterrupted one
+    would have seen.
+    """
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, tuple):
+            index, seed = index
+            if hasattr(self.transform, "set_random_state"):
+                self.transform.set_random_state(seed=seed)
+        return super().__getitem__(index)
+
+
+class BalancedSampler(DistributedSampler):
+    """Draws all classes equally often, on one process or shared between several.
+
+    An epoch walks through each class in random order, smaller classes again and again, until `length` cases are
+    drawn. All processes make the same plan and take every n-th case of it, so that what one GPU would see in a
+    step, several see together. MONAI's engines call `set_epoch`; the plan depends on `seed` and epoch alone.
+
+    Args:
+        cases: dictionaries with `label`.
+        seed: of the plan and of every draw's transforms.
+        length: cases an epoch over all processes; default: as many as there are.
+        num_replicas: processes; default: as torch.distributed says, or 1.
+        rank: this process.
+
+    Raises:
+        InputError: only one class to draw from.
+    """
+
+    def __init__(self, cases: Sequence[dict[str, Any]], seed: int = 0, length: int | None = None,
+                 num_replicas: int | None = None, rank: int | None = None) -> None:
+        distributed = dist.is_available() and dist.is_initialized()
+        replicas = num_replicas or (dist.get_world_size() if distributed else 1)
+        own = (dist.get_rank() if distributed else 0) if rank is None else rank
+        super().__init__(Dataset(cases), replicas, own, seed=seed)
+        labels = np.asarray([int(case["label"]) for case in cases])
+        self.members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        if len(self.members) < 2:
+            raise InputError(f"all {len(cases)} training cases have the label {labels[0]}; both classes are needed: "
+                             "check the datalist's labels")
+        self.length = int(length or len(cases))
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        random = np.random.default_rng([self.seed, self.epoch])
+        each = -(-self.length // len(self.members))
+        rounds = [np.concatenate([random.permutation(m) for _ in range(-(-each // len(m)))])[:each]
+                  for m in self.members]
+        plan = random.permuted(np.stack(rounds, axis=1), axis=1).reshape(-1)[: self.length]
+        seeds = random.integers(2**31, size=self.length)
+        mine = slice(self.rank, len(self) * self.num_replicas, self.num_replicas)
+        yield from zip(plan[mine].tolist(), seeds[mine].tolist(), strict=True)
+
+    def __len__(self) -> int:
+        return self.length // self.num_replicas
+
+
+def in_order(cases: Sequence[Any], seed: int = 0) -> list[tuple[int, int]]:
+    """A sampler that draws every case once, each with a seed of its own: random transforms do the same each time."""
+    return [(i, seed + i) for i in range(len(cases))]
+
+
+def collate(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Batch cases: images stacked without leaving the stored memory order, other values as torch does.
+
+    Returns:
+        `image` with the axis of the batch in front, e.g. `(B, C, X, Y, Z)` as a view of memory `(B, C, Z, Y, X)`;
+        `label` `(B,)` int64, and the rest as lists.
+    """
+    first = cases[0]["image"]
+    stored = sorted(range(first.ndim), key=lambda axis: -first.stride(axis))  # the axes as memory has them
+    images = torch.stack([case["image"].permute(stored) for case in cases])
+    images = images.permute(0, *(1 + stored.index(axis) for axis in range(first.ndim)))
+    labels = default_collate([case["label"] for case in cases])
+    rest = {key: [case[key] for case in cases] for key in cases[0] if key not in ("image", "label")}
+    return {"image": images, "label": labels, **rest}
