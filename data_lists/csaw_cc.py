@@ -19,8 +19,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from data_lists.table import Row, read_table
 from pipeline.datalist import Datalist, Exam, InputError
+from pipeline.files.tables import Row, read_table
 
 _COLUMNS = ("anon_patientid", "exam_year", "x_case", "x_cancer_laterality", "rad_timing", "rad_r1", "rad_r2",
             "imagelaterality", "viewposition", "anon_filename")

@@ -33,8 +33,8 @@ import os
 import re
 from pathlib import Path
 
-from data_lists.table import Row, read_table
 from pipeline.datalist import MASK, MODALITIES, SIDES, Datalist, Exam, InputError, Lesion
+from pipeline.files.tables import Row, read_table
 
 _SIDES = {"L": "left", "R": "right"}
 _EXAM_COLUMNS = {"exam_id", "patient_id", "fold"} | {

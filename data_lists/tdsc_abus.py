@@ -22,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_lists.table import Row, read_table
 from pipeline.datalist import Datalist, Exam, InputError, Lesion, image_shape
+from pipeline.files.tables import Row, read_table
 from pipeline.folds import set_aside
 
 SPACING = (0.2, 0.073, 0.475674)  # mm along the file's axes, by the organisers

@@ -14,7 +14,7 @@ from monai.data.utils import list_data_collate
 from monai.transforms import MapTransform
 
 from pipeline.errors import InputError
-from pipeline.files.atomic import write_json
+from pipeline.files.atomic import replacing, write_json
 from transforms.breast_mri.exam_files import find_contrasts
 from transforms.load import is_image
 
@@ -83,12 +83,10 @@ class SaveResultd(MapTransform):
 
         name = str(result["exam_id"])
         heat = result[self.keys[0]]
-        self.output_dir.mkdir(parents=True, exist_ok=True)
         image = nib.Nifti1Image(np.asarray(heat[0].cpu()), np.asarray(heat.meta["original_affine"]))
         image.header.set_xyzt_units("mm", "sec")
-        temporary = self.output_dir / f".{name}.part.nii.gz"
-        nib.save(image, temporary)
-        temporary.replace(self.output_dir / f"{name}_heatmap.nii.gz")
+        with replacing(self.output_dir / f"{name}_heatmap.nii.gz") as temporary:
+            nib.save(image, temporary)
         write_json(self.output_dir / f"{name}_result.json", {"exam_id": name, **result["result"]})
         save_preview(result[self.image_key], result["heatmap_breasts"], result["result"],
                      self.output_dir / f"{name}_preview.png", self.shown)

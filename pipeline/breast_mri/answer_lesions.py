@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from monai.transforms import MapTransform
 
 from pipeline.breast_mri import answer_exams as exams
 from pipeline.errors import InputError
-from pipeline.files.atomic import write_json
+from pipeline.files.atomic import replacing, write_json
+from pipeline.files.tables import read_table
 
 _COLUMNS = ("x_mm", "y_mm", "z_mm")
 
@@ -37,23 +37,11 @@ def find(path: Path | str, table: Path | str, contrasts: Sequence[str]) -> list[
     """
     found = exams.find(path, contrasts)
     name = Path(table).name
-    try:
-        with Path(table).open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError):
-        raise InputError(f"{name}: no such table of lesions; give one with {', '.join(_COLUMNS)}") from None
-    if lacking := [column for column in _COLUMNS if not rows or column not in rows[0]]:
-        raise InputError(f"{name}: column {lacking[0]} is missing, or the table is empty; it takes "
-                         f"{', '.join(_COLUMNS)}")
-    if len(found) > 1 and "exam_id" not in rows[0]:
-        raise InputError(f"{name}: column exam_id is missing; {len(found)} exams were given")
+    rows = read_table(table, [*_COLUMNS, *(["exam_id"] if len(found) > 1 else [])])
     for exam in found:
-        own = [row for row in rows if row.get("exam_id") in (None, exam["exam_id"])]
-        try:
-            exam["lesions"] = [(row.get("lesion_id") or str(i), tuple(float(row[c]) for c in _COLUMNS))
-                               for i, row in enumerate(own, start=1)]
-        except (TypeError, ValueError):
-            raise InputError(f"{name}: a centre of exam {exam['exam_id']} is no number; correct it") from None
+        own = [row for row in rows if row.cells.get("exam_id", exam["exam_id"]) == exam["exam_id"]]
+        exam["lesions"] = [(row.text("lesion_id") or str(i), tuple(row.required_number(c) for c in _COLUMNS))
+                           for i, row in enumerate(own, start=1)]
     found = [exam for exam in found if exam["lesions"]]
     if not found:
         raise InputError(f"{name}: holds no lesion of the exam; its exam_id must be the exam's name")
@@ -119,12 +107,10 @@ class SaveLesionsd(MapTransform):
         result["result"] = {"exam_id": name, "probability": max(e["probability"] for e in lesions.values()),
                             "lesions": lesions, "not_scored": left_out}
         heat = _in_exam(answer["heatmap"].cpu(), result["corners"], result["patch_voxels"], exam["spatial_shape"])
-        self.output_dir.mkdir(parents=True, exist_ok=True)
         image = nib.Nifti1Image(heat, np.asarray(exam["original_affine"]))
         image.header.set_xyzt_units("mm", "sec")
-        temporary = self.output_dir / f".{name}.part.nii.gz"
-        nib.save(image, temporary)
-        temporary.replace(self.output_dir / f"{name}_heatmap.nii.gz")
+        with replacing(self.output_dir / f"{name}_heatmap.nii.gz") as temporary:
+            nib.save(image, temporary)
         write_json(self.output_dir / f"{name}_lesions.json", result["result"])
         _picture(result, scores, answer["heatmap"].cpu().numpy(), self.output_dir / f"{name}_lesions.png")
         crowded = f"; not scored, another lesion is on each of their slices: {', '.join(left_out)}" if left_out else ""
@@ -164,7 +150,6 @@ def _picture(result: Mapping[Hashable, Any], scores: Sequence[float], maps: np.n
             axis.axis("off")
         row[-1].imshow(heat, cmap="inferno", alpha=0.45, vmin=0, vmax=1, origin=front)
         row[0].set_title(f"lesion {lesion}: {score:.2f}", fontsize=8, loc="left")
-    temporary = path.with_name(f".{path.name}.part.png")
-    figure.savefig(temporary, dpi=90)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=90)
     plt.close(figure)
-    temporary.replace(path)

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from pipeline.files.atomic import replacing
+
 
 def save_preview(breasts: torch.Tensor, heat: torch.Tensor, result: Mapping[str, Any], path: Path,
                  shown: int = 0) -> None:
@@ -41,6 +43,5 @@ def save_preview(breasts: torch.Tensor, heat: torch.Tensor, result: Mapping[str,
         axes[2 * column].set_title(f"{sides[s]}: p(malignant) = {result['probabilities'][sides[s]]:.2f}",
                                    color="white", fontsize=10)
         axes[2 * column + 1].set_title(f"heat map, slice {z}", color="white", fontsize=10)
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110, metadata={"Software": None})

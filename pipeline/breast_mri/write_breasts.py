@@ -10,7 +10,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from pipeline.explain.evidence import body_mask
-from pipeline.files.atomic import write_table
+from pipeline.files.atomic import write_arrays, write_table
 from pipeline.metrics import random_point_share
 from transforms.grid import Grid, triple
 
@@ -103,8 +103,6 @@ class WritePredictions:
         write_table(self.folder / "predictions.csv", self.rows)
         if self.peaks:
             write_table(self.folder / "localisation.csv", self.peaks)
-        if self.kept:
-            (self.folder / "maps").mkdir(exist_ok=True)
-            for name, picture in self.kept.items():
-                np.savez_compressed(self.folder / "maps" / f"{name}.npz", **picture)
+        for name, picture in self.kept.items():
+            write_arrays(self.folder / "maps" / f"{name}.npz", **picture)
         print(f"{len(self.rows)} predictions in {self.folder / 'predictions.csv'}", flush=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from ignite.engine import Engine, Events
 
-from pipeline.files.atomic import write_table
+from pipeline.files.atomic import write_arrays, write_table
 from transforms.read_prepared import open_prepared
 
 PHASES = ("pre", "post1", "post2", "post3", "post4")
@@ -85,6 +84,5 @@ class WriteLesionPredictions:
                 **{name: round(float(v), 4) for name, v in zip(PHASES, brightest, strict=True)}}
 
     def _save_contrasts(self, patches: np.ndarray) -> None:
-        temporary = self.folder / f".contrasts.{os.getpid()}.npz"
-        np.savez_compressed(temporary, patch=np.asarray(patches[len(patches) // 2]), names=np.asarray(self.stored))
-        temporary.replace(self.folder / "contrasts.npz")
+        write_arrays(self.folder / "contrasts.npz", patch=np.asarray(patches[len(patches) // 2]),
+                     names=np.asarray(self.stored))

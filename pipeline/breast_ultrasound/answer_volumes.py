@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ from pipeline.datalist import MASK
 from pipeline.errors import InputError
 from pipeline.explain.grad_cam import slab_map
 from pipeline.explain.windows import WindowMap
-from pipeline.files.atomic import write_json
+from pipeline.files.atomic import replacing, write_json
+from pipeline.files.tables import read_table
 from transforms.grid import Grid
 from transforms.load import is_image
 
@@ -52,15 +52,10 @@ def find(path: Path | str, centers: Path | str | None = None) -> list[dict[str, 
 
 
 def _centers(path: Path | str) -> dict[str, list[list[float]]]:
-    name, found = Path(path).name, dict[str, list[list[float]]]()
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            for row in csv.DictReader(file):
-                found.setdefault(row["exam_id"], []).append([float(row[f"{axis}_mm"]) for axis in "xyz"])
-    except (OSError, UnicodeDecodeError):
-        raise InputError(f"{name}: no such table of centres") from None
-    except (KeyError, TypeError, ValueError):
-        raise InputError(f"{name}: takes exam_id, x_mm, y_mm and z_mm, numbers in every row; correct it") from None
+    columns = [f"{axis}_mm" for axis in "xyz"]
+    found: dict[str, list[list[float]]] = {}
+    for row in read_table(path, ["exam_id", *columns]):
+        found.setdefault(row.required("exam_id"), []).append([row.required_number(column) for column in columns])
     return found
 
 
@@ -100,13 +95,11 @@ class SaveVolumed(MapTransform):
                   for point, score in zip(hot.points, hot.scores, strict=True)]
         result["result"] = {"exam_id": name, "probability": round(float(answer["logits"].sigmoid()), 6),
                             "candidates": points}
-        self.output_dir.mkdir(parents=True, exist_ok=True)
         image = nib.Nifti1Image(mapped.whole(grid.shape), grid.affine)
         image.header.set_slope_inter(1 / 255, 0)
         image.header.set_xyzt_units("mm", "sec")
-        temporary = self.output_dir / f".{name}.part.nii.gz"
-        nib.save(image, temporary)
-        temporary.replace(self.output_dir / f"{name}_heatmap.nii.gz")
+        with replacing(self.output_dir / f"{name}_heatmap.nii.gz") as temporary:
+            nib.save(image, temporary)
         write_candidates(self.output_dir / f"{name}_candidates.csv", {name: (hot, grid)})
         write_json(self.output_dir / f"{name}_result.json", result["result"])
         at = hot.points[0] if len(hot) else grid.to_world((np.asarray(grid.shape) - 1) / 2)
@@ -147,7 +140,6 @@ def _picture(volume: Any, mapped: WindowMap, network: Any, grid: Grid, at: np.nd
                 x, y, k = grid.to_index(np.asarray(center, float))
                 if abs(k - z) * grid.spacing[2] < 5:
                     axis.plot(x, y, "o", color="red", markersize=3)
-    temporary = path.with_name(f".{path.name}.part.png")
-    figure.savefig(temporary, dpi=90)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=90)
     plt.close(figure)
-    temporary.replace(path)

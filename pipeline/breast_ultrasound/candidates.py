@@ -12,15 +12,13 @@ lengths, which are points only, the reader is indifferent.
 
 from __future__ import annotations
 
-import csv
-import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import InputError
+from pipeline.files.atomic import write_table
+from pipeline.files.tables import read_table
 from pipeline.metrics.hot_spots import HotSpots
 from transforms.grid import Grid
 
@@ -37,16 +35,14 @@ def write_candidates(path: Path | str, candidates: Mapping[str, tuple[HotSpots, 
         candidates: a volume's public id to its hot spots and its grid.
         box_mm: edge of the cube that is written around each point, for the challenge's own scoring; None for none.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["public_id", *_PLACE, *(_LENGTH if box_mm else ()), "probability"])
-        for public_id, (spots, grid) in candidates.items():
-            lengths = [f"{length:.2f}" for length in (box_mm / grid.spacing)[::-1]] if box_mm else []
-            for index, score in zip(grid.to_index(spots.points), spots.scores, strict=True):
-                writer.writerow([public_id, *(f"{i + 0.0:.2f}" for i in index[::-1]), *lengths, f"{score:.6g}"])
-    temporary.replace(path)
+    columns = ["public_id", *_PLACE, *(_LENGTH if box_mm else ()), "probability"]
+    rows = []
+    for public_id, (spots, grid) in candidates.items():
+        lengths = [f"{length:.2f}" for length in (box_mm / grid.spacing)[::-1]] if box_mm else []
+        for index, score in zip(grid.to_index(spots.points), spots.scores, strict=True):
+            row = [public_id, *(f"{i + 0.0:.2f}" for i in index[::-1]), *lengths, f"{score:.6g}"]
+            rows.append(dict(zip(columns, row, strict=True)))
+    write_table(path, rows, columns)
 
 
 def read_candidates(path: Path | str, grids: Mapping[str, Grid]) -> dict[str, HotSpots]:
@@ -62,28 +58,11 @@ def read_candidates(path: Path | str, grids: Mapping[str, Grid]) -> dict[str, Ho
     Raises:
         InputError: no such file, a column is missing, a number is none, or a volume is not among `grids`.
     """
-    name = Path(path).name
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            table = csv.DictReader(file)
-            columns, rows = table.fieldnames or [], list(table)
-    except (OSError, UnicodeDecodeError, csv.Error):
-        raise InputError(f"{name}: cannot be read as a CSV file of candidates; check its name") from None
-    if lacking := [column for column in ("public_id", *_PLACE, "probability") if column not in columns]:
-        raise InputError(f"{name}: column {lacking[0]} is missing; it takes public_id, {', '.join(_PLACE)}, "
-                         "probability")
     found: dict[str, list[list[float]]] = {public_id: [] for public_id in grids}
-    for number, row in enumerate(rows, start=2):
-        public_id = (row["public_id"] or "").strip()
-        if public_id not in grids:
-            raise InputError(f"{name}, row {number}: its public_id is no volume of this list; correct it")
-        try:
-            values = [float(row[column]) for column in (*_PLACE[::-1], "probability")]
-        except (TypeError, ValueError):
-            values = [math.nan]
-        if not all(map(math.isfinite, values)):
-            raise InputError(f"{name}, row {number}: a coordinate or the probability is no number; correct it")
-        found[public_id].append(values)
+    for row in read_table(path, ["public_id", *_PLACE, "probability"]):
+        if row.text("public_id") not in grids:
+            raise row.error("its public_id is no volume of this list; correct it")
+        found[row.text("public_id")].append([row.required_number(c) for c in (*_PLACE[::-1], "probability")])
     result = {}
     for public_id, grid in grids.items():
         numbers = np.reshape(found[public_id], (-1, 4)).astype(np.float64)

@@ -13,7 +13,7 @@ from scipy import ndimage
 from pipeline.breast_ultrasound.candidates import write_candidates
 from pipeline.breast_ultrasound.volumes import spots
 from pipeline.explain.grad_cam import slab_map
-from pipeline.files.atomic import write_json
+from pipeline.files.atomic import write_arrays, write_json
 from pipeline.metrics.hot_spots import HotSpots
 from transforms.breast_ultrasound.volume import AXES
 from transforms.grid import Grid
@@ -90,9 +90,8 @@ class WriteVolumes:
         """Write the files, each in one piece, and say where they are."""
         write_json(self.folder / "volumes.json", self.found)
         write_candidates(self.folder / "candidates.csv", self.candidates)
-        (self.folder / "maps").mkdir(exist_ok=True)
         for name, picture in self.kept.items():
-            np.savez_compressed(self.folder / "maps" / f"{name}.npz", **picture)
+            write_arrays(self.folder / "maps" / f"{name}.npz", **picture)
         print(f"{len(self.found)} volumes in {self.folder / 'volumes.json'}", flush=True)
 
 

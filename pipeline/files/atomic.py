@@ -1,4 +1,4 @@
-"""One way to write: under a temporary name, then renamed, so that nobody ever sees half a file."""
+"""One way to write: under a temporary name, flushed to the disk, then renamed, so that nobody ever sees half a file."""
 
 from __future__ import annotations
 
@@ -6,47 +6,97 @@ import csv
 import io
 import json
 import os
-import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from pipeline.errors import InputError
+
+_MARK = ".part"  # a temporary file is `.part.PROCESS.NAME`: it sorts first, is hidden and keeps its suffix
+
+
+@contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """A temporary path beside `path` to write to; it becomes `path` where the block ends well, else it goes.
+
+    Its suffix is that of `path`: libraries choose a format by it. Folders above are made. Nothing of an earlier file
+    is lost before the new one is whole and on the disk.
+
+    Raises:
+        InputError: the disk is full, the folder cannot be written, or the name is too long.
+    """
+    path = Path(path)
+    temporary = path.with_name(f"{_MARK}.{os.getpid()}.{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path.name}: cannot be written ({error.strerror or error}); see to the disk and to who may "
+                         "write there, then run the same command again", code="unwritable") from error
+    finally:
+        with suppress(OSError):  # never made, in a folder that cannot be
+            temporary.unlink()
+
+
+def leftovers(folder: Path | str) -> None:
+    """Remove what killed processes left in a folder; files of processes that live stay."""
+    for path in Path(folder).glob(f"{_MARK}.*"):
+        process = path.name.split(".")[2]
+        if not process.isdigit() or not _lives(int(process)):
+            path.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return process != os.getpid()
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write a text as UTF-8."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
 
 def write_json(path: Path | str, content: Any) -> None:
-    """Write JSON under a temporary name, then rename: a reader never sees half a file."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w") as file:
-            json.dump(content, file, indent=1, allow_nan=False)
-            file.write("\n")
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    """Write JSON; numbers that are not finite are refused."""
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
-def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
+def write_table(path: Path | str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
+    """Write rows as CSV; None becomes an empty cell.
+
+    Args:
+        path: the file.
+        rows: column to value.
+        columns: default: all that occur, in the order of their first occurrence.
+    """
+    columns = list(columns or dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows({k: "" if v is None else v for k, v in row.items()} for row in rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_text(text.getvalue())
-    temporary.replace(path)
+    write_text(path, text.getvalue())
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text under a temporary name, then rename: a reader never sees half a page."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+def write_array(path: Path | str, array: np.ndarray) -> int:
+    """Write one array as `.npy`; returns its size in bytes."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.save(file, np.ascontiguousarray(array))
+        return file.tell()
+
+
+def write_arrays(path: Path | str, **arrays: Any) -> None:
+    """Write arrays by name as compressed `.npz`."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)

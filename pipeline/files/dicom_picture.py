@@ -9,6 +9,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 from pipeline import __version__
+from pipeline.files.atomic import replacing
 
 
 def write_dicom_picture(path: Path | str, picture: np.ndarray, exam_id: str, description: str) -> None:
@@ -43,7 +44,5 @@ def write_dicom_picture(path: Path | str, picture: np.ndarray, exam_id: str, des
     file.HighBit, file.PixelRepresentation = 7, 0
     pixels = np.ascontiguousarray(picture, np.uint8).tobytes()
     file.PixelData = pixels + b"\0" * (len(pixels) % 2)
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.part")
-    file.save_as(temporary, enforce_file_format=True)
-    temporary.replace(target)
+    with replacing(path) as temporary:
+        file.save_as(temporary, enforce_file_format=True)

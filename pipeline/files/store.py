@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -12,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import InputError
+from pipeline.files.atomic import write_arrays
 
 
 class ArrayStore:
     """A folder of compressed `.npz` files; several processes may share it.
 
-    Files are written under a temporary name and renamed. One that cannot be read counts as absent.
+    One that cannot be read counts as absent.
 
     Args:
         folder: made when the first file is written.
@@ -36,14 +36,7 @@ class ArrayStore:
 
     def put(self, key: str, **arrays: np.ndarray) -> None:
         """Keep arrays, in one piece."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f".{key}.{os.getpid()}.part"
-        try:
-            with temporary.open("wb") as file:
-                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-            temporary.replace(self._path(key))
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_arrays(self._path(key), **arrays)
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.npz"

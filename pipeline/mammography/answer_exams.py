@@ -16,7 +16,7 @@ from torch import nn
 
 from pipeline.errors import InputError
 from pipeline.explain.saliency import frozen, most_salient
-from pipeline.files.atomic import write_json
+from pipeline.files.atomic import replacing, write_json
 from pipeline.files.dicom_picture import write_dicom_picture
 from pipeline.mammography.regions import native_centers
 from pipeline.mammography.screening import ensemble, exam_probability, exam_score
@@ -221,8 +221,7 @@ def _picture(views: Mapping[str, dict[str, Any]], maps: torch.Tensor, corners: S
         below.set_title(f"region: attention {scores['attention'][i]:.2f}", fontsize=8, loc="left")
         for axis in (top, below):
             axis.axis("off")
-    temporary = path.with_name(f".{path.name}.part.png")
-    figure.savefig(temporary, dpi=100)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100)
     plt.close(figure)
-    temporary.replace(path)
     return np.asarray(Image.open(path).convert("RGB"))

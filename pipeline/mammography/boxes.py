@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from pipeline.datalist import load
-from pipeline.errors import InputError
+from pipeline.files.tables import read_table
 
 Boxes = dict[tuple[str, str], list[tuple[int, int, int, int, int]]]
 _BOX = ("row_min", "col_min", "row_max", "col_max", "malignant")
@@ -23,18 +22,13 @@ def read_boxes(path: Path | str | None) -> Boxes:
         InputError: not such a table.
     """
     found: Boxes = {}
-    if path is None:
-        return found
-    name = Path(path).name
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            for row in csv.DictReader(file):
-                top, left, bottom, right, malignant = (int(row[column]) for column in _BOX)
-                found.setdefault((row["exam_id"], row["view"]), []).append((top, left, bottom, right, malignant))
-    except (OSError, UnicodeDecodeError):
-        raise InputError(f"{name}: no such table of boxes; set boxes to null, or name the table") from None
-    except (KeyError, TypeError, ValueError):
-        raise InputError(f"{name}: takes exam_id, view, {', '.join(_BOX)}, whole numbers; correct it") from None
+    for row in read_table(path, ["exam_id", "view", *_BOX]) if path is not None else ():
+        values = [row.required_number(column) for column in _BOX]
+        if any(value != int(value) for value in values):
+            raise row.error(f"{', '.join(_BOX)} are whole numbers; correct it")
+        top, left, bottom, right, malignant = map(int, values)
+        found.setdefault((row.required("exam_id"), row.required("view")), []).append(
+            (top, left, bottom, right, malignant))
     return found
 
 

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from ignite.engine import Engine, Events
 
+from pipeline.files.atomic import write_arrays
 from pipeline.mammography.regions import array_state, image_key, known, native_centers, save
 from pipeline.mammography.screening import found_by_screening, probability
 from transforms.mammography.scale import region_around
@@ -83,17 +84,13 @@ class WriteRegions:
                   for top, left, bottom, right, malignant in case["boxes"]]
         marked = [(at, malignant) for at, malignant in marked if min(at) >= 0 and max(at) < side]
         folder = self.path.parent / "maps"
-        folder.mkdir(parents=True, exist_ok=True)
         name = f"{case['exam_id']}_{case['image_id']}.npz"
-        temporary = folder / f".{name}.part"
-        with temporary.open("wb") as file:
-            np.savez_compressed(
-                file, image=_unit(image, 0.0).numpy(), heat=_unit(heat, _SHARE).numpy(),
-                points=np.array([(c - 0.5, r - 0.5) for (r, c), _ in marked], float).reshape(-1, 2),
-                point_malignant=np.array([bool(m) for _, m in marked]), label=label, score=probability(score),
-                threshold=0.5, box=np.array([*place(box.top, box.left), *place(box.bottom, box.right)]),
-                exam_id=case["exam_id"], side=case["image_id"])
-        temporary.replace(folder / name)
+        write_arrays(
+            folder / name, image=_unit(image, 0.0).numpy(), heat=_unit(heat, _SHARE).numpy(),
+            points=np.array([(c - 0.5, r - 0.5) for (r, c), _ in marked], float).reshape(-1, 2),
+            point_malignant=np.array([bool(m) for _, m in marked]), label=label, score=probability(score),
+            threshold=0.5, box=np.array([*place(box.top, box.left), *place(box.bottom, box.right)]),
+            exam_id=case["exam_id"], side=case["image_id"])
 
     def write(self, engine: Engine) -> None:
         save(self.path, self.about, self.images)

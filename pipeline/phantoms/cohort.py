@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import shutil
@@ -21,6 +19,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from pipeline.errors import InputError
+from pipeline.files.atomic import write_table, write_text
 
 MARKER = "phantom.json"
 Preset = TypeVar("Preset", bound="CohortPreset")
@@ -216,17 +215,6 @@ def nrrd_bytes(array: np.ndarray, affine: np.ndarray) -> bytes:
     return "\n".join(lines).encode() + igzip.compress(array.tobytes(order="F"), compresslevel=1, mtime=0)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write under a temporary name, then rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)
-
-
 def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Write a table with a header."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    """Write a table of rows in the columns' order."""
+    write_table(path, [dict(zip(columns, row, strict=True)) for row in rows], columns)

@@ -14,14 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from pipeline.datalist import Datalist, Exam, load
 from pipeline.errors import InputError, one_line
-from pipeline.files.atomic import write_json
+from pipeline.files.atomic import leftovers, write_array, write_json
 from pipeline.prepare import cases as prepared
 from pipeline.prepare.unit import Unit
 from pipeline.verify import verify
@@ -62,8 +61,7 @@ def run(datalist: Path | str, output: Path | str, unit: Unit,
                          f"{Path(datalist).name}`")
     records = output / _RECORDS
     records.mkdir(parents=True, exist_ok=True)
-    for leftover in output.glob(".*.part"):  # of a run that was killed
-        leftover.unlink()
+    leftovers(output)  # of a run that was killed
     key = hashlib.sha256(json.dumps({"version": VERSION, **parameters}, sort_keys=True).encode()).hexdigest()
     todo = [e for e in source.exams if not _unchanged(records / f"{e.exam_id}.json", source, e, unit, files, key)]
     print(f"prepare: {len(source.exams)} exams, {len(source.exams) - len(todo)} ready, {len(todo)} to do; "
@@ -121,7 +119,7 @@ def _prepare(source: Datalist, exam: Exam, output: Path, preprocessing: Callable
         arrays = {}
         for part, voxels, facts in unit.arrays(result):
             name = f"{exam.exam_id}_{part}.npy"
-            arrays[part] = {"image": name, "bytes": _write_array(output / name, voxels), **facts}
+            arrays[part] = {"image": name, "bytes": write_array(output / name, voxels), **facts}
         meta = result["image"].meta
         write_json(output / _RECORDS / f"{exam.exam_id}.json", {
             "key": key,
@@ -139,19 +137,6 @@ def _prepare(source: Datalist, exam: Exam, output: Path, preprocessing: Callable
             raise
         return exam.exam_id, reason
     return None
-
-
-def _write_array(path: Path, voxels: np.ndarray) -> int:
-    """Write one `.npy` under a temporary name, then rename; returns its size in bytes."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            np.save(file, np.ascontiguousarray(voxels))
-            size = file.tell()
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return size
 
 
 def _collect(source: Datalist, exams: Sequence[Exam], records: Path, parameters: Mapping[str, Any],

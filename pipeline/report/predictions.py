@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import InputError
+from pipeline.files.tables import read_results
 
 SCHEMA = "breast-bundles/study/1"
 COLUMNS = ("exam_id", "patient_id", "side", "fold", "split", "label", "score")
@@ -133,15 +134,9 @@ def _read_table(path: Path, fold: int, variant: str) -> pd.DataFrame:
 
     Of a file with a column `variant`, the rows of that one.
     """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)  # a group may be called NA
-    except (OSError, ValueError, pd.errors.EmptyDataError) as error:
-        raise InputError(f"{path}: cannot be read as a table ({str(error).strip()}); {AGAIN}") from None
+    table = read_results(path, COLUMNS, AGAIN, dtype=str)  # a group may be called NA
     if "variant" in table:
         table = table[table["variant"] == variant].drop(columns="variant").reset_index(drop=True)
-    absent = [name for name in COLUMNS if name not in table.columns]
-    if absent:
-        raise InputError(f"{path}: column {', '.join(absent)} is missing; {AGAIN}")
 
     def refuse(rows: Iterable[bool], what: str) -> None:
         rows = np.asarray(rows, dtype=bool)
@@ -227,11 +222,8 @@ def load_localisation(run: Run, variant: str) -> pd.DataFrame | None:
         path = run.place(variant, fold) / "localisation.csv"
         if not path.is_file():
             continue
-        try:
-            table = pd.read_csv(path, dtype={"exam_id": str, "side": str}, keep_default_na=False)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read as a table ({str(error).strip()}); {AGAIN}") from None
-        if not {"exam_id", "side", "hit"} <= set(table.columns) or not table["hit"].isin([0, 1]).all():
+        table = read_results(path, ("exam_id", "side", "hit"), AGAIN, dtype={"exam_id": str, "side": str})
+        if not table["hit"].isin([0, 1]).all():
             raise InputError(f"{path}: columns exam_id, side, hit (0 or 1) expected; {AGAIN}")
         test = run.part(variant, fold, "test")
         malignant = test.loc[test["label"] == 1, ["exam_id", "side"]].drop_duplicates()

@@ -24,6 +24,7 @@ from monai.bundle.scripts import run as bundle_run
 
 from pipeline import __version__
 from pipeline.errors import InputError, install_excepthook
+from pipeline.files.atomic import write_text
 from pipeline.training.distributed import is_first
 
 RECORD = "config.yaml"
@@ -109,13 +110,7 @@ def _write_record(folder: Path, record: str, config: dict[str, Any]) -> None:
                 raise InputError(f"{folder.name}: holds a run with {name} = {before[name]}, this one has {plain[name]}"
                                  "; choose another --output_dir, or start afresh with --resume False")
     lines = [f"# {name}: {value}" for name, value in environment().items()]
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary.write_text("\n".join(lines) + "\n" + yaml.safe_dump(plain, sort_keys=False, width=110))
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"--output_dir {folder.name}: cannot be written ({error.strerror}); choose another") from None
+    write_text(path, "\n".join(lines) + "\n" + yaml.safe_dump(plain, sort_keys=False, width=110))
 
 
 def _is_code(value: Any) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from ignite.engine import Engine, Events
 
 from pipeline.files.atomic import write_table
+from pipeline.files.tables import read_table
 
 
 class History:
@@ -31,8 +31,8 @@ class History:
         """Put this epoch's row behind the rows of the epochs before it."""
         before: list[dict[str, object]] = []
         if self.path.is_file():
-            with self.path.open(newline="") as file:
-                before = [dict(row) for row in csv.DictReader(file) if int(row["epoch"]) < engine.state.epoch]
+            before = [dict(row.cells) for row in read_table(self.path, ["epoch"])
+                      if row.required_number("epoch") < engine.state.epoch]
         validated = self.evaluator.state.metrics if self.evaluator.state.epoch == engine.state.epoch else {}
         metrics = {**engine.state.metrics, **validated}
         row = {"epoch": engine.state.epoch, **{name: round(float(value), 6) for name, value in metrics.items()}}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 import random
 import signal
@@ -18,6 +17,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from pipeline.errors import InputError
+from pipeline.files.atomic import replacing
 
 logger = logging.getLogger(__name__)
 STATE = "resume.pt"
@@ -103,13 +103,8 @@ class RunState:
 
 
 def _write(path: Path, content: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with replacing(path) as temporary:
         torch.save(content, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _get_random() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -77,3 +78,19 @@ def test_commands_that_need_no_tensors_start_without_them(module) -> None:
     script = f"import sys, {module}; print([m for m in ('torch', 'monai', 'sklearn') if m in sys.modules])"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
     assert ended.stdout == "[]\n", ended.stderr
+
+
+# How files are written and tables are read outside `pipeline.files`, and why there.
+OTHERWISE = {
+    "pipeline/phantoms/cohort.py": "a whole exam's folder is renamed, not each of its files",
+    "pipeline/training/run_state.py": "writes its own format to what `replacing` names",
+}
+BY_HAND = re.compile(r"\.open\(\s*[\"'][wx]|np\.savez?\b|np\.savez_compressed|torch\.save|\.write_text\("
+                     r"|\.write_bytes\(|mkstemp|csv\.(DictReader|reader|writer|DictWriter)\(|read_csv\(|\.to_csv\(")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_are_written_and_tables_read_in_one_place(path) -> None:
+    name = str(path.relative_to(ROOT))
+    if not name.startswith("pipeline/files/") and name not in OTHERWISE:
+        assert not BY_HAND.findall(path.read_text())

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipeline.errors import InputError
+from pipeline.files.tables import read_results
 from pipeline.report.figures import STYLE, colour, svg
 from pipeline.report.gallery import data_uri
 from pipeline.report.predictions import AGAIN, Run
@@ -42,11 +42,7 @@ def load_curves(run: Run) -> pd.DataFrame | None:
     for fold in run.folds:
         path = run.place(run.variants[0], fold) / "curves.csv"
         if path.is_file():
-            try:
-                table = pd.read_csv(path, usecols=["label", *PHASES])
-            except (OSError, ValueError) as error:
-                raise InputError(f"{path}: cannot be read as a table ({str(error).strip()}); {AGAIN}") from None
-            parts.append(table)
+            parts.append(read_results(path, ("label", *PHASES), AGAIN, usecols=["label", *PHASES]))
     if not parts:
         return None
     table = pd.concat(parts, ignore_index=True)

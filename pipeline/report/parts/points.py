@@ -8,10 +8,10 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.errors import InputError
+from pipeline.files.tables import read_results
 from pipeline.metrics.hot_spots import HotSpots
 from pipeline.metrics.localisation import Volume, in_boxes, localise
 from pipeline.report.figures import STYLE, colour, svg
@@ -97,10 +97,7 @@ def history_figure(run: Run) -> str:
     path = next(iter(sorted(run.place(run.variants[0], fold).glob("*/history.csv"))), None)
     if path is None:
         return ""
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as a table ({str(error).strip()}); {AGAIN}") from None
+    table = read_results(path, (), AGAIN, keep_default_na=True)
     if not {"epoch", "train_accuracy", "val_accuracy"} <= set(table):  # of a study that watches something else
         return ""
     with mpl.rc_context(STYLE):

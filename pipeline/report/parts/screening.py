@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline.datalist import INTERVAL, SCREEN
-from pipeline.errors import InputError
+from pipeline.files.tables import read_results
 from pipeline.mammography.screening import ALL_READERS
 from pipeline.metrics import Auroc, Shares, holm, interval, p_value, replicates
 from pipeline.metrics.roc import Array
@@ -205,12 +205,8 @@ def _regions(run: Run, count: int, seed: int) -> dict[str, Any]:
         path = run.place(run.variants[0], fold) / "regions.csv"
         if not path.is_file():
             continue
-        try:
-            table = pd.read_csv(path, dtype={"exam_id": str, "patient_id": str}, keep_default_na=False)
-            table[["hit", "chance"]] = table[["hit", "chance"]].astype(float)
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"{path}: cannot be read as a table ({str(error).strip()}); {AGAIN}") from None
-        parts.append(table)
+        parts.append(read_results(path, ("patient_id", "hit", "chance"), AGAIN, dtype={
+            "exam_id": str, "patient_id": str, "hit": float, "chance": float}))
     if not parts:
         return {}
     table = pd.concat(parts)

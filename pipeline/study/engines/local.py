@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError
-from pipeline.files.atomic import write_json
+from pipeline.files.atomic import write_json, write_text
 
 DONE = "done.json"
 INPUTS = ".inputs"  # digest of what a step was started with
@@ -46,7 +46,7 @@ class Step:
         note = self.folder / INPUTS
         if afresh or not note.is_file() or note.read_text() != inputs:
             (self.folder / RESUME).unlink(missing_ok=True)
-            note.write_text(inputs)
+            write_text(note, inputs)
 
 
 class Runner:

@@ -1,4 +1,4 @@
-"""Reading a spreadsheet that was saved as CSV, as strictly as a person would check it.
+"""One way to read tables: a user's, saved as CSV by a spreadsheet, as strictly as a person would; and our own.
 
 Nothing is guessed from a cell: ids stay texts (`001` is not 1), a label is 0, 1 or empty. Errors name the
 file, the row as the spreadsheet counts it (the header is row 1) and the column. They never quote a cell:
@@ -11,11 +11,15 @@ import csv
 import io
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pipeline.datalist import InputError
+from pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SEPARATORS = ",;\t"
 
@@ -80,9 +84,8 @@ class Row:
         return int(text[0]) if text else None
 
 
-def read_table(
-    path: Path | str, required: Iterable[str], canonical: Callable[[str], str | None], unknown: str
-) -> list[Row]:
+def read_table(path: Path | str, required: Iterable[str] = (), canonical: Callable[[str], str | None] = str,
+               unknown: str = "") -> list[Row]:
     """Read a CSV file.
 
     Accepts what spreadsheet programs write: a byte order mark, semicolons or tabs between cells (with decimal
@@ -91,7 +94,8 @@ def read_table(
     Args:
         path: the file, in UTF-8.
         required: columns that must be there.
-        canonical: gives a header's own name (`Exam_ID` to `exam_id`), None for a column nobody knows.
+        canonical: gives a header's own name (`Exam_ID` to `exam_id`), None for a column nobody knows;
+            default: all stay as they are.
         unknown: what to do about such a column, for the error.
 
     Raises:
@@ -123,6 +127,29 @@ def read_table(
         named = {column: cell for column, cell in pairs if column}
         rows.append(Row(path.name, number, named, decimal_comma=separator != ","))
     return rows
+
+
+def read_results(path: Path | str, columns: Sequence[str], remedy: str, **options: Any) -> pd.DataFrame:
+    """Read a table that we wrote ourselves: texts stay texts, an empty cell is no missing number.
+
+    Args:
+        path: the CSV file.
+        columns: that must be there.
+        remedy: what to do where it cannot be used, for the error.
+        options: of `pandas.read_csv`.
+
+    Raises:
+        InputError: no such table, or a column is missing.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, **{"keep_default_na": False, **options})
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as a table ({str(error).strip()}); {remedy}") from None
+    if absent := [name for name in columns if name not in table.columns]:
+        raise InputError(f"{path}: column {', '.join(absent)} is missing; {remedy}")
+    return table
 
 
 def _decode(path: Path) -> str:
