@@ -85,7 +85,7 @@ class SaveResultd(MapTransform):
         heat = result[self.keys[0]]
         image = nib.Nifti1Image(np.asarray(heat[0].cpu()), np.asarray(heat.meta["original_affine"]))
         image.header.set_xyzt_units("mm", "sec")
-        with replacing(self.output_dir / f"{name}_heatmap.nii.gz") as temporary:
+        with replacing(self.output_dir / f"{name}_heatmap.nii.gz", ".nii.gz") as temporary:
             nib.save(image, temporary)
         write_json(self.output_dir / f"{name}_result.json", {"exam_id": name, **result["result"]})
         save_preview(result[self.image_key], result["heatmap_breasts"], result["result"],

@@ -109,7 +109,7 @@ class SaveLesionsd(MapTransform):
         heat = _in_exam(answer["heatmap"].cpu(), result["corners"], result["patch_voxels"], exam["spatial_shape"])
         image = nib.Nifti1Image(heat, np.asarray(exam["original_affine"]))
         image.header.set_xyzt_units("mm", "sec")
-        with replacing(self.output_dir / f"{name}_heatmap.nii.gz") as temporary:
+        with replacing(self.output_dir / f"{name}_heatmap.nii.gz", ".nii.gz") as temporary:
             nib.save(image, temporary)
         write_json(self.output_dir / f"{name}_lesions.json", result["result"])
         _picture(result, scores, answer["heatmap"].cpu().numpy(), self.output_dir / f"{name}_lesions.png")
@@ -150,6 +150,6 @@ def _picture(result: Mapping[Hashable, Any], scores: Sequence[float], maps: np.n
             axis.axis("off")
         row[-1].imshow(heat, cmap="inferno", alpha=0.45, vmin=0, vmax=1, origin=front)
         row[0].set_title(f"lesion {lesion}: {score:.2f}", fontsize=8, loc="left")
-    with replacing(path) as temporary:
+    with replacing(path, ".png") as temporary:
         figure.savefig(temporary, dpi=90)
     plt.close(figure)

@@ -43,5 +43,5 @@ def save_preview(breasts: torch.Tensor, heat: torch.Tensor, result: Mapping[str,
         axes[2 * column].set_title(f"{sides[s]}: p(malignant) = {result['probabilities'][sides[s]]:.2f}",
                                    color="white", fontsize=10)
         axes[2 * column + 1].set_title(f"heat map, slice {z}", color="white", fontsize=10)
-    with replacing(path) as temporary:
+    with replacing(path, ".png") as temporary:
         figure.savefig(temporary, dpi=110, metadata={"Software": None})

@@ -98,7 +98,7 @@ class SaveVolumed(MapTransform):
         image = nib.Nifti1Image(mapped.whole(grid.shape), grid.affine)
         image.header.set_slope_inter(1 / 255, 0)
         image.header.set_xyzt_units("mm", "sec")
-        with replacing(self.output_dir / f"{name}_heatmap.nii.gz") as temporary:
+        with replacing(self.output_dir / f"{name}_heatmap.nii.gz", ".nii.gz") as temporary:
             nib.save(image, temporary)
         write_candidates(self.output_dir / f"{name}_candidates.csv", {name: (hot, grid)})
         write_json(self.output_dir / f"{name}_result.json", result["result"])
@@ -140,6 +140,6 @@ def _picture(volume: Any, mapped: WindowMap, network: Any, grid: Grid, at: np.nd
                 x, y, k = grid.to_index(np.asarray(center, float))
                 if abs(k - z) * grid.spacing[2] < 5:
                     axis.plot(x, y, "o", color="red", markersize=3)
-    with replacing(path) as temporary:
+    with replacing(path, ".png") as temporary:
         figure.savefig(temporary, dpi=90)
     plt.close(figure)

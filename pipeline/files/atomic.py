@@ -15,21 +15,24 @@ import numpy as np
 
 from pipeline.errors import InputError
 
-_MARK = ".part"  # a temporary file is `.part.PROCESS.NAME`: it sorts first, is hidden and keeps its suffix
+_PART = ".part"  # a temporary file is `.NAME.PROCESS.part`: hidden, and with no suffix that a reader looks for
 
 
 @contextmanager
-def replacing(path: Path | str) -> Iterator[Path]:
+def replacing(path: Path | str, suffix: str = "") -> Iterator[Path]:
     """A temporary path beside `path` to write to; it becomes `path` where the block ends well, else it goes.
 
-    Its suffix is that of `path`: libraries choose a format by it. Folders above are made. Nothing of an earlier file
-    is lost before the new one is whole and on the disk.
+    Folders above are made. Nothing of an earlier file is lost before the new one is whole and on the disk.
+
+    Args:
+        path: the file.
+        suffix: end of the temporary name, for libraries that choose a format by it.
 
     Raises:
         InputError: the disk is full, the folder cannot be written, or the name is too long.
     """
     path = Path(path)
-    temporary = path.with_name(f"{_MARK}.{os.getpid()}.{path.name}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{_PART}{suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -46,20 +49,21 @@ def replacing(path: Path | str) -> Iterator[Path]:
 
 def leftovers(folder: Path | str) -> None:
     """Remove what killed processes left in a folder; files of processes that live stay."""
-    for path in Path(folder).glob(f"{_MARK}.*"):
-        process = path.name.split(".")[2]
-        if not process.isdigit() or not _lives(int(process)):
+    for path in Path(folder).glob(f".*{_PART}*"):
+        process = path.name.partition(_PART)[0].rpartition(".")[2]
+        if process.isdigit() and not lives(int(process)):
             path.unlink(missing_ok=True)
 
 
-def _lives(process: int) -> bool:
+def lives(process: int) -> bool:
+    """Whether another process of this host is still there."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except OSError:  # somebody else's
         return True
-    return process != os.getpid()
+    return process not in (0, os.getpid())
 
 
 def write_text(path: Path | str, text: str) -> None:

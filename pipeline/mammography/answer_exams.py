@@ -221,7 +221,7 @@ def _picture(views: Mapping[str, dict[str, Any]], maps: torch.Tensor, corners: S
         below.set_title(f"region: attention {scores['attention'][i]:.2f}", fontsize=8, loc="left")
         for axis in (top, below):
             axis.axis("off")
-    with replacing(path) as temporary:
+    with replacing(path, ".png") as temporary:
         figure.savefig(temporary, dpi=100)
     plt.close(figure)
     return np.asarray(Image.open(path).convert("RGB"))

@@ -16,7 +16,7 @@ from pipeline.files.atomic import leftovers, replacing, write_array, write_json,
 
 def test_a_block_that_fails_leaves_the_old_file_alone(tmp_path) -> None:
     path = tmp_path / "deep" / "map.nii.gz"
-    with replacing(path) as temporary:
+    with replacing(path, ".nii.gz") as temporary:
         assert temporary.name.endswith(".nii.gz") and temporary.parent == path.parent
         temporary.write_text("old")
     with pytest.raises(RuntimeError), replacing(path) as temporary:
@@ -50,10 +50,10 @@ def test_leftovers_of_dead_processes_go_and_those_of_the_living_stay(tmp_path) -
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     for process in (gone.pid, os.getppid()):
-        (tmp_path / f".part.{process}.a.npy").touch()
+        (tmp_path / f".a.npy.{process}.part").touch()
     (tmp_path / "a.npy").touch()
     leftovers(tmp_path)
-    assert {p.name for p in tmp_path.iterdir()} == {"a.npy", f".part.{os.getppid()}.a.npy"}
+    assert {p.name for p in tmp_path.iterdir()} == {"a.npy", f".a.npy.{os.getppid()}.part"}
 
 
 def test_json_refuses_what_is_not_finite(tmp_path) -> None:

@@ -269,10 +269,10 @@ def test_challenge_candidates_keep_places_through_the_file(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("public_id,coordX,coordY,coordZ\n", "column probability is missing"),
+    ("public_id,coordX,coordY,coordZ\n", "column `probability` is missing"),
     ("public_id,coordX,coordY,coordZ,probability\n7,1,2,3,.5\n", "row 2: its public_id is no volume"),
-    ("public_id,coordX,coordY,coordZ,probability\n1,1,,3,.5\n", "row 2: a coordinate or the probability is no number"),
-    ("public_id,coordX,coordY,coordZ,probability\n1,1,nan,3,.5\n", "no number"),
+    ("public_id,coordX,coordY,coordZ,probability\n1,1,,3,.5\n", "row 2: `coordY` is empty"),
+    ("public_id,coordX,coordY,coordZ,probability\n1,1,nan,3,.5\n", "row 2: `coordY` is not a number"),
 ])
 def test_candidates_that_cannot_be_used_are_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "candidates.csv"
