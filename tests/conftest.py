@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -16,10 +15,12 @@ import pytest
 
 from data_lists.__main__ import main as convert
 from pipeline.datalist import Datalist, Exam, Lesion, load, save
+from pipeline.files.receipts import digest
 from pipeline.folds import assign_folds
 from pipeline.phantoms.breast_mri import exams as breast_mri
 from pipeline.phantoms.breast_ultrasound import exams as breast_ultrasound
 from pipeline.phantoms.mammography import exams as mammography
+from pipeline.prepare import cases as prepared_cases
 
 SHAPE = (64, 64, 8)
 # Like a scanner's axial series, the first axis runs to the patient's left, so that x does not grow with the
@@ -164,11 +165,10 @@ def write_prepared(folder: Path, exams: int = 12, channels: int = 6, shape: tupl
                 "splits": splits_of(i, folds), "groups": {"density": "abcd"[i % 4]},
                 "readers": {"reader1": 4 if bad else 2},
             })
-    content = {"schema": "breast-bundles/prepared/2", "name": "tiny", "modality": "MR",
+    content = {"schema": prepared_cases.SCHEMA, "name": "tiny", "modality": "MR",
                "parameters": {"version": 1, "channels": list(CHANNELS[:channels])},
                "folds": {"count": folds, "seed": 0}, "breasts": breasts}
-    (folder / "prepared.json").write_text(json.dumps(content))
-    return folder
+    return seal(folder, content)
 
 
 @pytest.fixture(scope="session")
@@ -178,9 +178,26 @@ def make_prepared() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
+def reseal() -> Callable[[Path, dict[str, Any]], Path]:
+    """`seal`, for tests that change a prepared list."""
+    return seal
+
+
+@pytest.fixture(scope="session")
 def tiny_prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prepared dataset of 24 breasts in three folds. Shared: read it only."""
     return write_prepared(tmp_path_factory.mktemp("prepared"))
+
+
+def seal(folder: Path, content: dict[str, Any]) -> Path:
+    """Write a prepared list as `prepare.yaml` does, with the digests of the arrays that are there."""
+    for key in ("breasts", "lesions", "crops", "images"):
+        for case in content.get(key, ()):
+            if (folder / case["image"]).is_file():
+                case["sha256"] = digest(folder / case["image"])
+    content.pop("digest", None)
+    prepared_cases.save(folder, content, content.pop("datalist", "list.json"))
+    return folder
 
 
 def splits_of(number: int, folds: int) -> list[str]:
@@ -204,11 +221,10 @@ def write_prepared_lesions(folder: Path, lesions: int = 18, size: int = 16, fold
         cases.append({"exam_id": f"E{i:04d}", "patient_id": f"SECRET{i:04d}", "side": "LR"[i % 2], "lesion_id": "1",
                       "image": name, "slices": 1 + i % 3, "malignant": i % 2, "missing": [], "readers": {},
                       "splits": splits_of(i // 2, folds), "groups": {}})
-    content = {"schema": "breast-bundles/prepared/2", "name": "tiny", "modality": "MR",
+    content = {"schema": prepared_cases.SCHEMA, "name": "tiny", "modality": "MR",
                "parameters": {"version": 1, "channels": list(CONTRASTS7)},
                "folds": {"count": folds, "seed": 0}, "lesions": cases}
-    (folder / "prepared.json").write_text(json.dumps(content))
-    return folder
+    return seal(folder, content)
 
 
 @pytest.fixture(scope="session")

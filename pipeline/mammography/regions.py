@@ -2,16 +2,15 @@
 
 ```
 {"schema": "breast-bundles/regions/1", "model": "<SHA-256 of the holistic weights>", "width": 976, "size": 976,
- "fold": 0, "images": {"E0001/L-CC": {"center": [1402.5, 611.0], "score": -1.25, "array": [9171200, 1795262170221]}}}
+ "fold": 0, "images": {"E0001/L-CC": {"center": [1402.5, 611.0], "score": -1.25, "array": "<SHA-256>"}}}
 ```
 
-`center` is row and column in the whole picture at native resolution, `score` the holistic model's, `array` bytes and
-time of the prepared array: where it is another one, the image is done again.
+`center` is row and column in the whole picture at native resolution, `score` the holistic model's, `array` the digest
+of the prepared array: where it is another one, the image is done again.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ import torch
 from pipeline.errors import InputError
 from pipeline.explain.saliency import SHARE, centre_of_attention
 from pipeline.files.atomic import write_json
+from pipeline.files.receipts import digest, is_sealed, sealed
 from transforms.mammography.scale import native_point
 
 SCHEMA = "breast-bundles/regions/1"
@@ -52,12 +52,6 @@ def native_centers(maps: torch.Tensor, corners: Sequence[Sequence[int]], shapes:
     return found
 
 
-def array_state(case: Mapping[str, Any]) -> list[int]:
-    """Bytes and time of an image's prepared array."""
-    state = Path(case["array"]).stat()
-    return [state.st_size, state.st_mtime_ns]
-
-
 def identity(model: Path | str, width: int, size: int, fold: int) -> dict[str, Any]:
     """What centres depend on: the holistic model's digest, its input, and the fold whose model it is.
 
@@ -67,7 +61,7 @@ def identity(model: Path | str, width: int, size: int, fold: int) -> dict[str, A
     path = Path(model)
     if not path.is_file():
         raise InputError(f"{path.parent.name}/{path.name}: no such checkpoint; train it with train.yaml")
-    return {"schema": SCHEMA, "model": hashlib.sha256(path.read_bytes()).hexdigest(), "width": width, "size": size,
+    return {"schema": SCHEMA, "model": digest(path), "width": width, "size": size,
             "fold": fold}
 
 
@@ -75,7 +69,8 @@ def known(path: Path | str, about: Mapping[str, Any]) -> dict[str, Any]:
     """The images of a file of the same model and input; empty where there is none, or of another."""
     try:
         content = json.loads(Path(path).read_text())
-        return dict(content["images"]) if {key: content.get(key) for key in about} == dict(about) else {}
+        same = {key: content.get(key) for key in about} == dict(about) and is_sealed(content)
+        return dict(content["images"]) if same else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
@@ -83,14 +78,14 @@ def known(path: Path | str, about: Mapping[str, Any]) -> dict[str, Any]:
 def unknown(cases: Sequence[dict[str, Any]], path: Path | str, about: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The images whose centre is still to be found."""
     images = known(path, about)
-    todo = [case for case in cases if images.get(image_key(case), {}).get("array") != array_state(case)]
+    todo = [case for case in cases if images.get(image_key(case), {}).get("array") != case["sha256"]]
     print(f"regions: {len(cases)} images, {len(cases) - len(todo)} known, {len(todo)} to do", flush=True)
     return todo
 
 
 def save(path: Path | str, about: Mapping[str, Any], images: Mapping[str, Any]) -> None:
     """Write the file in one piece."""
-    write_json(path, {**about, "images": dict(images)})
+    write_json(path, sealed({**about, "images": dict(images)}))
 
 
 def with_centers(cases: Sequence[dict[str, Any]], path: Path | str, fold: int, model: Path | str | None = None,
@@ -113,6 +108,8 @@ def with_centers(cases: Sequence[dict[str, Any]], path: Path | str, fold: int, m
         images = content["images"]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{name}: no such file of regions; {remedy}") from None
+    if not is_sealed(content):
+        raise InputError(f"{name}: was changed since it was written; delete it and {remedy}", code="changed")
     if content.get("fold") != fold:
         raise InputError(f"{name}: of fold {content.get('fold')}, this is fold {fold}; {remedy}")
     if model is not None:

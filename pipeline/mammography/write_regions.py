@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from ignite.engine import Engine, Events
 
 from pipeline.files.atomic import write_arrays
-from pipeline.mammography.regions import array_state, image_key, known, native_centers, save
+from pipeline.mammography.regions import image_key, known, native_centers, save
 from pipeline.mammography.screening import found_by_screening, probability
 from transforms.mammography.scale import region_around
 
@@ -57,9 +57,9 @@ class WriteRegions:
         centers = native_centers(pred["maps"], batch["corner"], [frame[:2] for frame in batch["frame"]],
                                  self.about["width"])
         for i, (center, score) in enumerate(zip(centers, pred["scores"].cpu().tolist(), strict=True)):
-            case = {key: batch[key][i] for key in ("exam_id", "image_id", "array")}
+            case = {key: batch[key][i] for key in ("exam_id", "image_id", "sha256")}
             self.images[image_key(case)] = {"center": [round(at, 2) for at in center], "score": round(score, 6),
-                                            "array": array_state(case)}
+                                            "array": case["sha256"]}
             label = int(found_by_screening({key: batch[key][i] for key in ("malignant", "detection")}))
             if batch["split"][i] == "test" and self.left[label]:
                 self.left[label] -= 1

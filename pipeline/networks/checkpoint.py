@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from pipeline.errors import InputError
+from pipeline.files.receipts import read_receipt
+
+WEIGHTS = "weights"  # kind of their receipts
+ORIGIN = ("fold", "assignment")  # what receipts of weights and cases both say
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def load_weights(network: Network, checkpoint: Path | str, part: str = "", missing: str = "train it first") -> Network:
+def load_weights(network: Network, checkpoint: Path | str, part: str = "", missing: str = "train it first",
+                 cases: Sequence[Mapping[str, Any]] = ()) -> Network:
     """Load a state dict, or the part of it under one name, into a network.
 
     Args:
@@ -21,15 +27,20 @@ def load_weights(network: Network, checkpoint: Path | str, part: str = "", missi
         checkpoint: file of a state dict.
         part: the submodule to load, e.g. `backbone`; everything else keeps its values. Empty: the whole network.
         missing: what to do where there is no such file, for the error.
+        cases: what the network will train on or score, of a prepared dataset: the weights must be of the same fold.
 
     Returns:
         the network.
 
     Raises:
-        InputError: no such file, a damaged one, or the checkpoint of another network.
+        InputError: no such file, a damaged or changed one, the checkpoint of another network, or weights of another
+            fold, which were trained on patients that these cases test.
     """
     path = Path(checkpoint)
     state = read_state(path, missing)
+    receipt = read_receipt(path, WEIGHTS, "copy it again, with its receipt, or train again")
+    if cases:
+        _demand_fold(path, receipt, cases[0])
     prefix = f"{part}." if part else ""
     state = {name: tensor for name, tensor in state.items() if name.startswith(prefix)}
     own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(prefix)}
@@ -43,6 +54,20 @@ def load_weights(network: Network, checkpoint: Path | str, part: str = "", missi
                              "use the settings (channels, sizes, overlays) it was trained with")
     network.load_state_dict(state, strict=not part)
     return network
+
+
+def _demand_fold(path: Path, receipt: Mapping[str, Any] | None, case: Mapping[str, Any]) -> None:
+    if receipt is None:
+        print(f"{path.name}: has no receipt; it is not known which patients it was trained on", flush=True)
+        return
+    fold, folds = (receipt["about"].get(key, case.get(key)) for key in ORIGIN)
+    if fold != case.get("fold"):
+        raise InputError(f"{path.name}: trained in fold {fold}, this is fold {case.get('fold')}: it has seen patients "
+                         f"that are tested here; name the weights of fold {case.get('fold')}", code="other_fold")
+    if folds != case.get("assignment"):
+        raise InputError(f"{path.name}: trained on other folds than this dataset's: it may have seen patients that are "
+                         "tested here; name weights that were trained on this dataset, or train again",
+                         code="other_fold")
 
 
 def read_state(checkpoint: Path | str, missing: str = "train it first",

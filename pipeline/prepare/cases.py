@@ -3,34 +3,57 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.datalist import SPLITS
 from pipeline.errors import InputError
+from pipeline.files.atomic import write_json
+from pipeline.files.receipts import demand, digest_of, is_sealed, sealed
 
-SCHEMA = "breast-bundles/prepared/2"
+_AGAIN = "run prepare.yaml again, exams that are ready are kept"
+SCHEMA = "breast-bundles/prepared/3"
 LIST = "prepared.json"
+
+
+def save(folder: Path | str, content: Mapping[str, Any], datalist: Path | str) -> None:
+    """Write the list, with the digest of all it says: what is changed by hand is noticed.
+
+    Args:
+        folder: where the arrays are.
+        content: cases and what they were prepared with.
+        datalist: what they were prepared from; its place may change, and is not part of the digest.
+    """
+    write_json(Path(folder) / LIST, sealed({**content, "datalist": os.path.relpath(datalist, folder)}, "datalist"))
 
 
 def load(folder: Path | str) -> dict[str, Any]:
     """The content of a prepared dataset's list.
 
     Raises:
-        InputError: no prepared dataset in the folder.
+        InputError: no prepared dataset in the folder, or a list that was changed since it was written.
     """
     path = Path(folder) / LIST
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{Path(folder).name}: holds no {LIST}; run prepare.yaml first and give its output as "
                          "dataset_dir") from None
-    except json.JSONDecodeError:
-        raise InputError(f"{path.name}: damaged; run prepare.yaml again, exams that are ready are kept") from None
+    except (OSError, ValueError):
+        raise InputError(f"{path.name}: damaged; {_AGAIN}") from None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise InputError(f"{path.name}: not a prepared dataset ({SCHEMA}); run prepare.yaml again")
+    if not is_sealed(content, "datalist"):
+        raise InputError(f"{path.name}: was changed since prepare.yaml wrote it; correct labels and folds in the "
+                         f"datalist, then {_AGAIN}", code="changed")
     return content
+
+
+def assignment(content: Mapping[str, Any], unit: str) -> str:
+    """Digest of which patients a fold trains on, validates and tests: what weights must not be mixed over."""
+    return digest_of(sorted({(case["patient_id"], tuple(case["splits"])) for case in content[unit]}))
 
 
 def stored_channels(folder: Path | str) -> list[str]:
@@ -49,6 +72,8 @@ def labelled_cases(folder: Path | str, fold: int, splits: Sequence[str], unit: s
                    label: str = "malignant") -> list[dict[str, Any]]:
     """Entries of the prepared list, with the paths of their arrays and the split that they are in.
 
+    Each says its `fold`, and under `assignment` whose folds these are: weights remember both.
+
     Args:
         folder: what `prepare.yaml` wrote.
         fold: which fold.
@@ -66,12 +91,23 @@ def labelled_cases(folder: Path | str, fold: int, splits: Sequence[str], unit: s
     check_fold(content, fold)
     if not splits or not set(splits) <= set(SPLITS):
         raise InputError(f"splits {splits} must be some of {', '.join(SPLITS)}")
+    about = {"fold": int(fold), "assignment": assignment(content, unit)}
     cases = []
     for breast in content[unit]:
         if (split := breast["splits"][fold]) in splits:
-            cases.append({**breast, "image": str(Path(folder) / breast["image"]), "split": split})
+            cases.append({**breast, **about, "image": str(Path(folder) / breast["image"]), "split": split})
     labels = {case[label] for case in cases} - {None}
     if not labels:
         raise InputError(f"fold {fold} has no labelled {unit[:-1]} in {' or '.join(splits)}; check the datalist's "
                          "labels")
     return cases
+
+
+def demand_array(case: Mapping[str, Any]) -> None:
+    """Refuse a case whose array is not what `prepare.yaml` wrote for it.
+
+    Raises:
+        InputError: the array is missing, or its content has changed.
+    """
+    if "sha256" in case:
+        demand(case["image"], case["sha256"], "delete it and run prepare.yaml again, all other arrays are kept")

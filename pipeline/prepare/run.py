@@ -21,6 +21,7 @@ from tqdm import tqdm
 from pipeline.datalist import Datalist, Exam, load
 from pipeline.errors import InputError, one_line
 from pipeline.files.atomic import leftovers, write_array, write_json
+from pipeline.files.receipts import digest_of, state, unchanged
 from pipeline.prepare import cases as prepared
 from pipeline.prepare.unit import Unit
 from pipeline.verify import verify
@@ -73,8 +74,7 @@ def run(datalist: Path | str, output: Path | str, unit: Unit,
     failed = {exam_id for exam_id, _ in failures}
     path = output / prepared.LIST
     whole = [exam for exam in source.exams if exam.exam_id not in failed]
-    write_json(path, {**_collect(source, whole, records, parameters, unit),
-                      "datalist": os.path.relpath(datalist, output)})
+    prepared.save(output, _collect(source, whole, records, parameters, unit), datalist)
     if failures:
         exam_id, reason = failures[0]
         raise InputError(f"{len(failures)} of {len(source.exams)} exams could not be prepared and are left out, the "
@@ -88,24 +88,15 @@ def _unchanged(record: Path, source: Datalist, exam: Exam, unit: Unit, files: Se
         content = json.loads(record.read_text())
         if content["key"] != key or content["inputs"] != unit.fingerprint(exam):
             return False
-        if any((record.parent.parent / a["image"]).stat().st_size != a["bytes"] for a in content["arrays"].values()):
-            return False
-        return all(_same_file(source.path(exam, c), content["sources"][c]) for c in _present(exam, files))
-    except (OSError, ValueError, KeyError):
+        folder, sources = record.parent.parent, content["sources"]
+        return (all(unchanged(folder / array["image"], array) for array in content["arrays"].values())
+                and all(unchanged(source.path(exam, name), sources[name]) for name in _present(exam, files)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no record, or a damaged one
         return False
 
 
 def _present(exam: Exam, files: Sequence[str]) -> list[str]:
     return [name for name in files if name in exam.images]
-
-
-def _same_file(path: Path, known: Mapping[str, Any]) -> bool:
-    state = path.stat()
-    if state.st_size != known["bytes"]:
-        return False
-    if state.st_mtime_ns == known["modified"]:
-        return True
-    return hashlib.sha256(path.read_bytes()).hexdigest() == known["sha256"]  # copied or touched, maybe not changed
 
 
 def _prepare(source: Datalist, exam: Exam, output: Path, preprocessing: Callable[..., Mapping[str, Any]],
@@ -114,18 +105,19 @@ def _prepare(source: Datalist, exam: Exam, output: Path, preprocessing: Callable
     torch.set_num_threads(1)  # one process a core already
     paths = {c: source.path(exam, c) for c in _present(exam, files)}
     try:
-        states = {c: path.stat() for c, path in paths.items()}
+        before = {c: path.stat() for c, path in paths.items()}
         result = preprocessing(unit.inputs(exam, paths))
         arrays = {}
         for part, voxels, facts in unit.arrays(result):
             name = f"{exam.exam_id}_{part}.npy"
-            arrays[part] = {"image": name, "bytes": write_array(output / name, voxels), **facts}
+            write_array(output / name, voxels)
+            arrays[part] = {"image": name, **state(output / name), **facts}
         meta = result["image"].meta
         write_json(output / _RECORDS / f"{exam.exam_id}.json", {
             "key": key,
             "inputs": unit.fingerprint(exam),
-            "sources": {c: {"bytes": state.st_size, "modified": state.st_mtime_ns, "sha256": meta["digests"][c]}
-                        for c, state in states.items()},
+            "sources": {c: {"bytes": seen.st_size, "modified": seen.st_mtime_ns, "sha256": meta["digests"][c]}
+                        for c, seen in before.items()},
             **{name: meta[name] for name in unit.kept if name in meta},
             "arrays": arrays,
         })
@@ -143,17 +135,22 @@ def _collect(source: Datalist, exams: Sequence[Exam], records: Path, parameters:
              unit: Unit) -> dict[str, Any]:
     """The prepared list: what is on disk, with the datalist's labels, centres (as voxels) and folds."""
     cases = []
+    told = {exam.exam_id: json.loads((records / f"{exam.exam_id}.json").read_text()) for exam in exams}
     for exam in exams:
-        record = json.loads((records / f"{exam.exam_id}.json").read_text())
+        record = told[exam.exam_id]
         about = {"exam_id": exam.exam_id, "patient_id": exam.patient_id, "groups": exam.groups,
                  "splits": [exam.split(fold) for fold in range(source.folds.get("count", 0))]}
-        cases += [{**about, **case} for case in unit.cases(exam, record)]
-    unit.tell(cases, [json.loads((records / f"{exam.exam_id}.json").read_text()) for exam in exams])
+        digests = {array["image"]: array["sha256"] for array in record["arrays"].values()}
+        cases += [{**about, **case, "sha256": digests[case["image"]]} for case in unit.cases(exam, record)]
+    unit.tell(cases, list(told.values()))
+    sources = [[name, files[image]["sha256"]] for name, record in sorted(told.items())
+               for files in [record["sources"]] for image in sorted(files)]
     return {
         "schema": prepared.SCHEMA,
         "name": source.name,
         "modality": source.modality,
         "parameters": {"version": VERSION, **parameters},
+        "sources": digest_of(sources),
         "folds": source.folds,
         unit.name: cases,
     }

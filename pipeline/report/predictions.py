@@ -13,6 +13,7 @@ import pandas as pd
 
 from pipeline.errors import InputError
 from pipeline.files.tables import read_results
+from pipeline.study.step import DONE, Step
 
 SCHEMA = "breast-bundles/study/1"
 COLUMNS = ("exam_id", "patient_id", "side", "fold", "split", "label", "score")
@@ -87,6 +88,8 @@ def load_run(folder: Path | str) -> Run:
         names = ", ".join(str(p.relative_to(folder)) for p in missing[:4])
         more = f" and {len(missing) - 4} more" if len(missing) > 4 else ""
         raise InputError(f"{folder}: no predictions of {names}{more}; {AGAIN}")
+    for place in {p.parent for folds in paths.values() for p in folds.values()}:
+        _demand_whole(folder, place)
     tables = {v: {f: _read_table(path, f, v) for f, path in folds.items()} for v, folds in paths.items()}
     if "screening" in study:
         _keep_common(tables)
@@ -96,6 +99,18 @@ def load_run(folder: Path | str) -> Run:
     _check_same_breasts(run)
     _check_patients_between_folds(run)
     return run
+
+
+def _demand_whole(folder: Path, place: Path) -> None:
+    """Refuse what was changed after the evaluation wrote it; predictions that no study made have no receipt."""
+    step = Step("evaluate", place, [])
+    if not (place / DONE).is_file():
+        return
+    name = place.relative_to(folder)
+    if step.receipt() is None:
+        raise InputError(f"{name}/{DONE}: was changed, or is of an earlier version; {AGAIN}")
+    if changed := step.damaged():
+        raise InputError(f"{name}/{changed[0]}: is missing, or not what the evaluation wrote; {AGAIN}", code="changed")
 
 
 def _expand(study: dict[str, Any]) -> dict[str, str]:

@@ -7,13 +7,15 @@ import json
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from pipeline import datalist
 from pipeline.errors import InputError
 from pipeline.study.engines.local import Runner, cores
 from pipeline.study.plan import Study, read_study
-from pipeline.study.record import listed_inputs, prepared_inputs, write_study
+from pipeline.study.record import adopt, check_place, listed_inputs, prepared_inputs, write_study
+from pipeline.study.step import Step
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shard", default="0/1", metavar="I/N", help="do every N-th run only, for job arrays")
     parser.add_argument("--prepare-only", action="store_true", help="stop after the preparation, as a job array wants "
                         "it: its tasks must not prepare at the same time")
+    parser.add_argument("--check", action="store_true", help="read every file that finished steps left, name those "
+                        "that are not whole any more, run nothing")
+    parser.add_argument("--adopt", action="store_true", help="take steps as done that were finished before steps had "
+                        "receipts: their files are believed as they are")
     parser.add_argument("--print", action="store_true", dest="only_print", help="print the commands, run nothing")
 
 
@@ -48,19 +54,40 @@ def main(args: argparse.Namespace) -> int:
         for step in [prepare, *(step for chain in chains for step in chain)]:
             print(shlex.join(["python", *step.command[1:]]))
         return 0
+    if args.check:
+        return _check([prepare, *(step for chain in chains for step in chain)])
+    check_place(study, source)
     if count == 1:
         _verify(args.datalist, source, study)
     runner = Runner(args.jobs)
     runner.total = 1 + sum(map(len, chains))
     runner.run_chain([prepare], cores(), listed_inputs(args.datalist, source))
     inputs = prepared_inputs(study.out / "prepared")
-    write_study(study, source, inputs)
+    for chain in chains:
+        adopt(chain, inputs, args.adopt)
+    write_study(study, source)
     if args.prepare_only:
         return 0
     runner.run_all(chains, inputs)
-    write_study(study, source, inputs)
+    write_study(study, source)
     print(f"study: {runner.total} steps done; next: python -m pipeline report {study.out}")
     return 0
+
+
+def _check(steps: list[Step]) -> int:
+    """Hash all that finished steps left; returns 1 where something is not whole."""
+    start, size, bad = time.monotonic(), 0, 0
+    for step in steps:
+        size += step.size()
+        for name in step.damaged():
+            bad += 1
+            print(f"{step.name}: {name} is missing, or not what the step left")
+    seconds = time.monotonic() - start
+    done = sum(step.receipt() is not None for step in steps)
+    print(f"{done} of {len(steps)} steps are done; {size / 1e9:.2f} GB read in {seconds:.1f} s "
+          f"({size / 1e9 / max(seconds, 1e-9):.1f} GB/s), {bad} files are not whole"
+          + ("; without --check the same command makes them again" if bad else ""))
+    return 1 if bad else 0
 
 
 def _shard(text: str) -> tuple[int, int]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ import yaml
 
 from pipeline import datalist
 from pipeline.errors import InputError
-from pipeline.study.engines.local import Step
+from pipeline.files.receipts import digest, digest_of
+from pipeline.study.step import Step
 
 
 @dataclass
@@ -30,21 +33,32 @@ class Study:
     overlays: list[Path] = field(default_factory=list)
     given: dict[str, str] = field(default_factory=dict)
 
-    def command(self, entry: dict[str, Any], **settings: Any) -> list[str]:
-        """The `monai.bundle run` line of one stage."""
-        files = [str(self.bundle / "configs" / name) for name in entry["configs"]]
+    def step(self, name: str, folder: Path, entry: dict[str, Any], **settings: Any) -> Step:
+        """One stage: its `monai.bundle run` line, and the digest of its merged configs and settings."""
+        files = [self.bundle / "configs" / config for config in entry["configs"]]
         if self.preset in entry:
-            files.append(str(self.bundle / "configs" / entry[self.preset]))
-        files += [str(path) for path in self.overlays if entry is not self.plan["prepare"]]
+            files.append(self.bundle / "configs" / entry[self.preset])
+        files += [path for path in self.overlays if entry is not self.plan["prepare"]]
         command = [sys.executable, "-m", "monai.bundle", "run", "--bundle_root", str(self.bundle), "--config_file",
-                   repr(files) if len(files) > 1 else files[0]]
-        for name, value in settings.items():
-            command += [f"--{name}", str(value)]
-        return command
+                   repr(list(map(str, files))) if len(files) > 1 else str(files[0])]
+        for key, value in settings.items():
+            command += [f"--{key}", str(value)]
+        asked = {key: self._anywhere(str(value)) for key, value in settings.items() if key != "datalist"}
+        return Step(name, folder, command, digest_of([[read_config(path) for path in files], asked]))
+
+    def _anywhere(self, value: str) -> str:
+        """A setting as it is on every machine: places in the study relative to it, other files by their content."""
+        if value == str(self.out) or value.startswith(f"{self.out}/"):
+            return "{study}" + value.removeprefix(str(self.out))
+        if value in self.given.values() and Path(value).is_file():
+            return digest(value)
+        return value
 
     def prepare_step(self, source: Path) -> Step:
         folder = self.out / "prepared"
-        return Step("prepare", folder, self.command(self.plan["prepare"], datalist=source, output_dir=folder))
+        step = self.step("prepare", folder, self.plan["prepare"], datalist=source, output_dir=folder)
+        step.whole = lambda: all_there(folder)
+        return step
 
     def chain(self, variant: str, fold: int) -> list[Step]:
         """The steps of one variant in one fold, in order."""
@@ -56,12 +70,41 @@ class Study:
         for stage in entry["stages"]:
             folder = run / stage["name"]
             own = {k: str(v).format(run=run, study=self.out) for k, v in stage.get("settings", {}).items()}
-            steps.append(Step(f"{variant} fold {fold} {stage['name']}", folder,
-                              self.command(stage, **shared, output_dir=folder, ckpt_dir=folder, **own)))
+            steps.append(self.step(f"{variant} fold {fold} {stage['name']}", folder, stage,
+                                   **{**shared, "output_dir": folder, "ckpt_dir": folder, **own}))
         own = {k: str(v).format(run=run, study=self.out) for k, v in entry["evaluate"].get("settings", {}).items()}
-        steps.append(Step(f"{variant} fold {fold} evaluate", run,
-                          self.command(entry["evaluate"], **shared, output_dir=run, **own)))
+        steps.append(self.step(f"{variant} fold {fold} evaluate", run, entry["evaluate"],
+                               **{**shared, "output_dir": run, **own}))
         return steps
+
+
+def read_config(path: Path) -> Any:
+    """A config's content, without comments.
+
+    Raises:
+        InputError: no such file, or no YAML.
+    """
+    try:
+        return _parsed(path, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise InputError(f"{path.name}: cannot be read ({error.strerror}); check its name") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise InputError(f"{path.name}: is no YAML; correct it") from None
+
+
+@cache
+def _parsed(path: Path, modified: int) -> Any:
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def all_there(prepared: Path) -> bool:
+    """Whether every array that a prepared list names is there; its content is asked for by who reads it."""
+    try:
+        content = json.loads((prepared / "prepared.json").read_text(encoding="utf-8"))
+        cases = [case for value in content.values() if isinstance(value, list) for case in value]
+        return all((prepared / case["image"]).is_file() for case in cases)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return False
 
 
 def settings_of(entry: dict[str, Any]) -> list[str]:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import datalist
+from pipeline.errors import InputError
 from pipeline.files.atomic import write_json
-from pipeline.study.engines.local import DONE
+from pipeline.files.receipts import digest_of
 from pipeline.study.plan import Study
+from pipeline.study.step import DONE, Step
 
 SCHEMA = "breast-bundles/study/1"
 _INTERNAL = ("stages", "evaluate", "needs", "takes")  # of a variant, of no concern to the report
@@ -27,14 +29,50 @@ def listed_inputs(path: Path, source: datalist.Datalist) -> str:
 
 def prepared_inputs(folder: Path) -> str:
     """Digest of labels, folds, parameters and the sources' content: what results depend on."""
-    digest = hashlib.sha256((folder / "prepared.json").read_bytes())
-    for record in sorted((folder / "records").glob("*.json")):
-        sources = json.loads(record.read_text())["sources"]
-        digest.update(repr([(record.name, name, sources[name]["sha256"]) for name in sorted(sources)]).encode())
-    return digest.hexdigest()
+    return str(json.loads((folder / "prepared.json").read_text(encoding="utf-8"))["digest"])
 
 
-def write_study(study: Study, source: datalist.Datalist, inputs: str) -> None:
+def check_place(study: Study, source: datalist.Datalist) -> None:
+    """Refuse a datalist of another modality than the bundle's, and a folder that another bundle's study is in.
+
+    Raises:
+        InputError: either.
+    """
+    wanted = study.plan.get("modality")
+    if wanted and source.modality != wanted:
+        raise InputError(f"{source.name}: its images are {source.modality}, {study.bundle.name} takes {wanted}; give "
+                         "another datalist, or another bundle")
+    try:
+        found = json.loads((study.out / "study.json").read_text(encoding="utf-8"))["bundle"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if found != study.bundle.name:
+        raise InputError(f"{study.out.name}: holds a study of {found}; choose another --out")
+
+
+def adopt(steps: Sequence[Step], inputs: str, believed: bool) -> None:
+    """Write receipts of steps that were finished before there were any, where that is asked for.
+
+    Raises:
+        InputError: there are such steps, and it is not asked for.
+    """
+    for step in steps:
+        try:
+            old = json.loads((step.folder / DONE).read_text(encoding="utf-8"))
+            seconds = float(old["seconds"]) if "command" in old else None
+        except (OSError, ValueError, KeyError, TypeError):
+            seconds = None
+        if seconds is not None:
+            if not believed:
+                raise InputError(f"{step.name}: was finished before steps had receipts; add --adopt to take such steps "
+                                 "as they are, or choose another --out to run them again")
+            step.finish(inputs, seconds)
+        if step.receipt() is None:
+            return
+        inputs = digest_of([inputs, step.result()])
+
+
+def write_study(study: Study, source: datalist.Datalist) -> None:
     """`study.json`: what the report needs to know beside the predictions."""
     from pipeline.training.guard import environment  # imports torch
 
@@ -45,9 +83,8 @@ def write_study(study: Study, source: datalist.Datalist, inputs: str) -> None:
     seconds = {}
     for (variant, fold), chain in chains.items():
         for step in chain:
-            if step.state(inputs) == "done":
-                seconds[f"{variant}/fold{fold}/{step.name.split()[-1]}"] = json.loads(
-                    (step.folder / DONE).read_text())["seconds"]
+            if (done := step.receipt()) is not None:
+                seconds[f"{variant}/fold{fold}/{step.name.split()[-1]}"] = done["seconds"]
     variants = {}
     for name in study.variants:
         entry = {k: v for k, v in study.plan["variants"][name].items() if k not in _INTERNAL}

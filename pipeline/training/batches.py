@@ -12,6 +12,7 @@ from monai.data import Dataset
 from torch.utils.data import DistributedSampler, default_collate
 
 from pipeline.errors import InputError
+from pipeline.prepare.cases import demand_array
 
 
 class SeededDataset(Dataset):
@@ -20,9 +21,21 @@ class SeededDataset(Dataset):
     `BalancedSampler` gives each draw its own seed. What a case looks like in an epoch then depends neither on the
     number of workers nor on what was drawn before, so that a resumed run sees exactly what an uninterrupted one
     would have seen.
+
+    An array that is read for the first time in a run, by whichever process, is held against its digest.
     """
 
+    def __init__(self, data: Sequence[Any], transform: Any = None) -> None:
+        super().__init__(data, transform)
+        files = {case["image"]: i for i, case in enumerate(data) if "sha256" in case}
+        self._slot = [files.get(case.get("image"), -1) if isinstance(case.get("image"), str) else -1 for case in data]
+        self._checked = torch.zeros(len(data), dtype=torch.uint8).share_memory_()  # by all loading processes
+
     def __getitem__(self, index: Any) -> Any:
+        case = index[0] if isinstance(index, tuple) else index
+        if (slot := self._slot[case]) >= 0 and not self._checked[slot]:
+            demand_array(self.data[case])
+            self._checked[slot] = 1
         if isinstance(index, tuple):
             index, seed = index
             if hasattr(self.transform, "set_random_state"):

@@ -17,7 +17,9 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from pipeline.errors import InputError
-from pipeline.files.atomic import replacing
+from pipeline.files.receipts import digest, read_receipt, receipted
+from pipeline.networks.checkpoint import ORIGIN, WEIGHTS
+from pipeline.training.guard import RECORD
 
 logger = logging.getLogger(__name__)
 STATE = "resume.pt"
@@ -61,6 +63,7 @@ class RunState:
         _catch_sigterm(self.state_path)
         if not (self.resume and self.state_path.is_file()):
             return
+        read_receipt(self.state_path, "state", "start afresh with --resume False")
         try:
             state = torch.load(self.state_path, map_location="cpu", weights_only=True)
             self.network.load_state_dict(state["network"])
@@ -90,8 +93,11 @@ class RunState:
             return
         best = self.evaluator.state.best_metric_epoch if self.evaluator is not None else engine.state.epoch
         if best == engine.state.epoch:
-            _write(self.best_path, self.network.state_dict())
-        _write(self.state_path, {
+            record = self.state_path.with_name(RECORD)
+            parents = {RECORD: digest(record)} if record.is_file() else {}
+            with receipted(self.best_path, WEIGHTS, {**_origin(engine), "epoch": best}, parents) as temporary:
+                _write(temporary, self.network.state_dict())
+        state = {
             "epoch": engine.state.epoch,
             "iteration": engine.state.iteration,
             "network": self.network.state_dict(),
@@ -99,12 +105,21 @@ class RunState:
             "best_metric": float(self.evaluator.state.best_metric) if self.evaluator is not None else 0.0,
             "best_epoch": int(best),
             "random": _get_random(),
-        })
+        }
+        with receipted(self.state_path, "state") as temporary:
+            _write(temporary, state)
 
 
 def _write(path: Path, content: Any) -> None:
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
+    # To an open file: the archive would else hold the temporary name, and a full disk would be no OSError.
+    with path.open("wb") as file:
+        torch.save(content, file)
+
+
+def _origin(engine: Engine) -> dict[str, Any]:
+    """Whose weights these are: the fold that they were trained in, and of which assignment of patients to folds."""
+    cases = getattr(getattr(engine.state.dataloader, "dataset", None), "data", None)
+    return {key: cases[0][key] for key in ORIGIN if key in cases[0]} if cases else {}
 
 
 def _get_random() -> dict[str, Any]:

@@ -100,14 +100,14 @@ def test_inference_scores_the_lesions_of_an_exam(model, work, tmp_path) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_wrong_is_named_in_one_line(prepared, model, work, tmp_path) -> None:
+def test_what_is_wrong_is_named_in_one_line(prepared, model, work, tmp_path, reseal) -> None:
     exam, table = work / "cohort" / "exams" / "E0003", tmp_path / "lesions.csv"
     table.write_text("x_mm,y_mm\n1,2\n")
     same = {"output_dir": tmp_path / "out", "model": model, "image_size": 32, **SMALL}
     lacking = json.loads((prepared / "prepared.json").read_text())
     lacking["lesions"][0]["missing"] = ["t2"]
     (tmp_path / "lacking").mkdir()
-    (tmp_path / "lacking" / "prepared.json").write_text(json.dumps(lacking))
+    reseal(tmp_path / "lacking", lacking)
     first = lacking["lesions"][0]
     train = {"dataset_dir": tmp_path / "lacking", "output_dir": tmp_path / "out",
              "fold": (first["splits"].index("test") + 1) % 3,

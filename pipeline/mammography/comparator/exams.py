@@ -13,8 +13,11 @@ from pipeline.errors import InputError
 from pipeline.files.atomic import write_table
 from pipeline.mammography.screening import exam_row
 from pipeline.networks.four_view import VIEWS
+from pipeline.prepare.cases import demand_array
 from transforms import LoadMammogramd
 from transforms.mammography.geometry import CropRules, cut, find_breast, network_input, windows
+
+_OF_THE_EXAM = ("exam_id", "patient_id", "split", "label", "groups", "readers", "fold", "assignment")
 
 
 class HeatMaps(Protocol):
@@ -43,9 +46,8 @@ def exams(cases: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         print(f"left out: {lacking} exams without each of {', '.join(VIEWS)} once", flush=True)
     result = []
     for images in complete:
-        same = {key: images[0][key] for key in ("exam_id", "patient_id", "split", "label", "groups", "readers")}
-        views = {f"{i['side']}-{i['view']}": {"image": i["image"], "frame": i["frame"]} for i in images}
-        result.append({**same, "views": views})
+        views = {f"{i['side']}-{i['view']}": {key: i[key] for key in ("image", "frame", "sha256")} for i in images}
+        result.append({**{key: images[0][key] for key in _OF_THE_EXAM}, "views": views})
     return sorted(result, key=lambda exam: -SPLITS.index(exam["split"]))
 
 
@@ -79,6 +81,7 @@ class ExamWindows:
 
     def _view(self, exam: Mapping[str, Any], name: str) -> tuple[torch.Tensor, Sequence[Any]]:
         """The breast `(C, rows, columns)` of a view, and the windows on it."""
+        demand_array(exam["views"][name])
         whole = self.load(exam["views"][name])["image"]
         try:
             breast = find_breast(whole[0].numpy(), self.rules)

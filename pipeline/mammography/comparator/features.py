@@ -29,7 +29,7 @@ _REMEDY = "download the four-view weights from their authors and name the file w
 class FourViewFeatures:
     """Scores and hidden features of examinations, from a folder where they are known.
 
-    Names of files in it come of both checkpoints, the settings, and the prepared arrays' names, sizes and times.
+    Names of files in it come of both checkpoints, the settings, and the prepared arrays' digests.
 
     Args:
         checkpoint: file of the four-view network's weights.
@@ -64,7 +64,8 @@ class FourViewFeatures:
         """
         result, computed = [], 0
         for exam in tqdm(list(exams), "four-view network", disable=None):
-            key = key_of(*self.about, *(_identity(exam["views"][name]) for name in sorted(exam["views"])))
+            views = [(view["sha256"], tuple(view["frame"])) for _, view in sorted(exam["views"].items())]
+            key = key_of(*self.about, *views)
             found = self.store.get(key)
             if found is None or found.keys() != {"features", "chances"} or found["features"].shape != (SIZE,):
                 features, chances = self._compute(exam)
@@ -86,15 +87,6 @@ class FourViewFeatures:
             features.append(torch.cat([cc, mlo], dim=1)[0])
             chances.append(self.network.probabilities(cc, mlo)[0])
         return torch.stack(features).mean(dim=0).cpu(), torch.stack(chances).mean(dim=0).cpu()
-
-
-def _identity(view: Mapping[str, Any]) -> tuple[Any, ...]:
-    path = Path(view["image"])
-    try:
-        about = path.stat()
-    except OSError:
-        raise InputError(f"{path.name}: prepared array is missing; run prepare.yaml again") from None
-    return path.name, about.st_size, about.st_mtime_ns, tuple(view["frame"])
 
 
 def labelled(exams: Iterable[Mapping[str, Any]], split: str) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import signal
@@ -11,42 +10,13 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError
-from pipeline.files.atomic import write_json, write_text
-
-DONE = "done.json"
-INPUTS = ".inputs"  # digest of what a step was started with
-RESUME = "resume.pt"  # of `pipeline.training.run_state.RunState`
-
-
-@dataclass
-class Step:
-    """One command of the study."""
-
-    name: str
-    folder: Path
-    command: list[str]
-
-    def state(self, inputs: str) -> str:
-        """`done`, or `open`: a step is done when the same command has ended well with the same inputs."""
-        try:
-            done = json.loads((self.folder / DONE).read_text())
-            return "done" if (done["command"], done["inputs"]) == (self.command, inputs) else "open"
-        except (OSError, ValueError, KeyError):
-            return "open"
-
-    def start(self, inputs: str, afresh: bool) -> None:
-        """Make the folder; what an earlier run left to go on from stays only where its inputs were the same."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / DONE).unlink(missing_ok=True)
-        note = self.folder / INPUTS
-        if afresh or not note.is_file() or note.read_text() != inputs:
-            (self.folder / RESUME).unlink(missing_ok=True)
-            write_text(note, inputs)
+from pipeline.files.claims import claimed
+from pipeline.files.receipts import digest_of
+from pipeline.study.step import Step
 
 
 class Runner:
@@ -60,9 +30,14 @@ class Runner:
         self.lock = threading.Lock()
         self.processes: set[subprocess.Popen[bytes]] = set()
         self.stopping = False
+        self.told: set[str] = set()  # steps that others work on
 
     def run_all(self, chains: Sequence[list[Step]], inputs: str) -> None:
         """Run all chains; a failure stops its own chain, and is raised when the others are through.
+
+        Args:
+            chains: steps that rest on each other, one after the other.
+            inputs: digest of what the first of each rests on.
 
         Raises:
             InputError: a step failed; names it, its last words and its log.
@@ -80,19 +55,33 @@ class Runner:
             raise InputError(f"{len(failures)} of {len(chains)} runs failed, the first: {failures[0]}")
 
     def run_chain(self, steps: Sequence[Step], threads: int, inputs: str, slot: int = 0) -> None:
-        """Run steps one after the other, skipping those that are done; after one that ran, none is."""
-        ran = False
+        """Run steps one after the other, skipping those that are done; each rests on what those before it left."""
         for step in steps:
             if self.stopping:
                 return
-            if not ran and step.state(inputs) == "done":
+            if step.is_done(inputs):
                 self._say(f"{step.name}: done before")
-                continue
-            step.start(inputs, afresh=ran)
-            self._run(step, threads, inputs, slot)
-            ran = True
+            else:
+                with claimed(step.folder, lambda other, name=step.name: self._wait(name, other)):  # type: ignore[misc]
+                    if step.is_done(inputs):
+                        self._say(f"{step.name}: done by another process")
+                    else:
+                        self._run(step, threads, inputs, slot)
+            if self.stopping:
+                return
+            inputs = digest_of([inputs, step.result()])
+
+    def _wait(self, name: str, other: dict[str, Any]) -> None:
+        """Somebody else works on a step: say so once, and look again in a moment."""
+        if name not in self.told:
+            self.told.add(name)
+            print(f"{name}: process {other['pid']} on {other['host']} works on it; waiting", flush=True)
+        if self.stopping:
+            raise InputError(f"{name}: stopped while waiting")
+        time.sleep(1)
 
     def _run(self, step: Step, threads: int, inputs: str, slot: int) -> None:
+        step.start(inputs)
         log = step.folder / f"log.{step.name.split()[-1]}.txt"
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
         if self.gpus > 1:
@@ -110,9 +99,11 @@ class Runner:
         if self.stopping:
             return
         if status:
-            raise InputError(f"{step.name}: {_last_words(log)} (exit status {status}; log: {log})")
-        seconds = round(time.monotonic() - start, 1)
-        write_json(step.folder / DONE, {"command": step.command, "inputs": inputs, "seconds": seconds})
+            reason = _last_words(log)
+            step.fail(reason, status)
+            raise InputError(f"{step.name}: {reason} (exit status {status}; log: {log})")
+        seconds = time.monotonic() - start
+        step.finish(inputs, seconds)
         self._say(f"{step.name}: {seconds:.0f} s")
 
     def _say(self, text: str) -> None:

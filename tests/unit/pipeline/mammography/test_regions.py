@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,16 +14,13 @@ from pipeline.mammography import regions
 from transforms.mammography.scale import fit_square, region_around
 
 
-def cases(folder: Path) -> list[dict[str, Any]]:
-    """Two images with their prepared arrays."""
-    for name in ("a.npy", "b.npy"):
-        (folder / name).write_bytes(b"12")
-    return [{"exam_id": "E1", "image_id": "L-CC", "array": str(folder / "a.npy")},
-            {"exam_id": "E1", "image_id": "L-MLO", "array": str(folder / "b.npy")}]
+def cases() -> list[dict[str, Any]]:
+    """Two images with their prepared arrays' digests."""
+    return [{"exam_id": "E1", "image_id": "L-CC", "sha256": "a"}, {"exam_id": "E1", "image_id": "L-MLO", "sha256": "b"}]
 
 
 def found(case: dict[str, Any]) -> dict[str, Any]:
-    return {"E1/L-CC": {"center": [3.0, 4.0], "score": -0.5, "array": regions.array_state(case)}}
+    return {"E1/L-CC": {"center": [3.0, 4.0], "score": -0.5, "array": case["sha256"]}}
 
 
 @pytest.fixture
@@ -34,20 +30,23 @@ def model(tmp_path):
 
 
 def test_what_a_model_found_is_not_found_again(tmp_path, model) -> None:
-    path, about, both = tmp_path / "regions.json", regions.identity(model, 976, 976, 0), cases(tmp_path)
+    path, about, both = tmp_path / "regions.json", regions.identity(model, 976, 976, 0), cases()
     assert regions.unknown(both, path, about) == both
     regions.save(path, about, found(both[0]))
     assert regions.unknown(both, path, about) == both[1:]
     assert regions.unknown(both, path, {**about, "width": 488}) == both  # another input, other centres
-    (tmp_path / "a.npy").write_bytes(b"another image")
-    assert regions.unknown(both, path, about) == both
+    assert regions.unknown([{**both[0], "sha256": "another image"}], path, about)
+    path.write_text(path.read_text().replace("3.0", "3.5"))
+    assert regions.unknown(both, path, about) == both  # changed by hand: not believed
+    with pytest.raises(InputError, match=r"regions\.json: was changed since it was written"):
+        regions.with_centers(both, path, 0)
     regions.save(path, about, found(both[0]))
     torch.save({"weight": torch.zeros(2)}, model)
     assert regions.unknown(both, path, regions.identity(model, 976, 976, 0)) == both
 
 
 def test_cases_get_their_centers_or_one_line(tmp_path, model) -> None:
-    path, about, both = tmp_path / "regions.json", regions.identity(model, 976, 976, 2), cases(tmp_path)
+    path, about, both = tmp_path / "regions.json", regions.identity(model, 976, 976, 2), cases()
     with pytest.raises(InputError, match=r"no such file of regions; run regions\.yaml"):
         regions.with_centers(both, path, 2)
     regions.save(path, about, found(both[0]))
@@ -59,7 +58,7 @@ def test_cases_get_their_centers_or_one_line(tmp_path, model) -> None:
         regions.with_centers(both[:1], path, 2, model, 488, 976)
     with pytest.raises(InputError, match=r"regions\.json: of fold 2, this is fold 1"):
         regions.with_centers(both[:1], path, 1)
-    assert set(json.loads(path.read_text())) == {"schema", "model", "width", "size", "fold", "images"}
+    assert set(json.loads(path.read_text())) == {"schema", "model", "width", "size", "fold", "images", "digest"}
 
 
 def test_a_center_on_the_whole_picture() -> None:

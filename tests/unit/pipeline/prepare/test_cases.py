@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from monai.transforms import Compose
 from torch.utils.data import DataLoader
 
 from pipeline.breast_mri.breasts import breasts, lesions
-from pipeline.errors import InputError
+from pipeline.errors import InputError, one_line
 from pipeline.mammography.views import images, views
 from pipeline.training.batches import BalancedSampler, SeededDataset, collate
 from transforms import LoadLesionPatchd, LoadPreparedd, RandRotateFlipd
@@ -113,15 +115,73 @@ def test_lesions_are_cases_of_their_own(tiny_prepared) -> None:
 
 
 @pytest.fixture
-def edited(tiny_prepared, tmp_path):
+def edited(tiny_prepared, tmp_path, reseal):
     """A copy of the prepared list alone, changed by a function of its content."""
 
     def edit(change) -> Path:
         content = json.loads((tiny_prepared / "prepared.json").read_text())
         change(content)
-        (tmp_path / "prepared.json").write_text(json.dumps(content))
-        return tmp_path
+        return reseal(tmp_path, content)
     return edit
+
+
+@pytest.mark.parametrize("change", [
+    lambda content: content["breasts"][0]["splits"].reverse(),  # a patient tested and trained on
+    lambda content: content["parameters"]["channels"].reverse(),
+    lambda content: content.pop("folds"),
+    lambda content: content["breasts"][3].pop("splits"),
+    lambda content: content.pop("breasts"),
+])
+def test_a_list_that_was_changed_by_hand_is_refused(tiny_prepared, tmp_path, change) -> None:
+    content = json.loads((tiny_prepared / "prepared.json").read_text())
+    change(content)
+    (tmp_path / "prepared.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"prepared.json: was changed since prepare.yaml wrote it; correct labels"):
+        breasts(tmp_path, 0, "train")
+
+
+def test_a_list_may_move_with_its_datalist(tiny_prepared, tmp_path) -> None:
+    content = json.loads((tiny_prepared / "prepared.json").read_text())
+    (tmp_path / "prepared.json").write_text(json.dumps({**content, "datalist": "elsewhere/list.json"}))
+    assert breasts(tmp_path, 0, "train")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("fault", ["a flipped bit", "another breast's", "infinite", "complex", "cut", "gone"])
+def test_an_array_that_is_not_what_was_prepared_stops_the_run(make_prepared, tmp_path, fault, workers) -> None:
+    folder = make_prepared(tmp_path / "prepared")
+    case, other = breasts(folder, 0, "train")[:2]
+    path = Path(case["image"])
+    voxels, before = np.load(path), path.stat()
+    if fault == "a flipped bit":
+        raw = bytearray(path.read_bytes())
+        raw[-1000] ^= 4
+        path.write_bytes(raw)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    elif fault == "another breast's":
+        path.write_bytes(Path(other["image"]).read_bytes())
+    elif fault == "cut":
+        path.write_bytes(path.read_bytes()[:-7])
+    elif fault == "gone":
+        path.unlink()
+    else:
+        np.save(path, np.full_like(voxels, np.inf) if fault == "infinite" else voxels.astype(np.complex64))
+    data = SeededDataset(breasts(folder, 0, "train"), LoadPreparedd("image"))
+    with pytest.raises(Exception, match=f"{path.name}: (is not what was written|cannot be read)") as error:
+        list(DataLoader(data, batch_size=4, collate_fn=collate, num_workers=workers))
+    assert "run prepare.yaml again" in one_line(error.value)
+
+
+def test_an_array_is_held_against_its_digest_once_a_run(make_prepared, tmp_path, monkeypatch) -> None:
+    from pipeline.prepare import cases
+
+    asked = []
+    monkeypatch.setattr(cases, "demand", lambda path, *rest: asked.append(path))
+    found = lesions(make_prepared(tmp_path / "prepared"), 0, "train")
+    data = SeededDataset([*found, found[0]], LoadLesionPatchd("image", (16, 16, 4)))
+    for _ in range(2):
+        list(DataLoader(data, batch_size=4, collate_fn=collate))
+    assert sorted(asked) == sorted({case["image"] for case in found})
 
 
 def set_all(key, value):
@@ -173,7 +233,7 @@ def test_batches_keep_the_stored_memory_order(tiny_prepared) -> None:
 
 
 @pytest.fixture
-def screened(tiny_views, tmp_path):
+def screened(tiny_views, tmp_path, reseal):
     """Prepared screening exams of this test's own, without arrays, and what changes them."""
     content = json.loads((tiny_views / "prepared.json").read_text())
 
@@ -181,8 +241,7 @@ def screened(tiny_views, tmp_path):
         for image in content["images"]:
             if which in (None, image["exam_id"]):
                 image.update(values)
-        (tmp_path / "prepared.json").write_text(json.dumps(content))
-        return tmp_path
+        return reseal(tmp_path, content)
 
     return write, [image["exam_id"] for image in content["images"] if image["splits"][0] == "train"]
 

@@ -271,5 +271,5 @@ def test_a_list_with_errors_prepares_nothing(cohort, tmp_path) -> None:
 def test_prepared_list_is_json_that_others_can_read(cohort, tmp_path) -> None:
     run(cohort, tmp_path / "out")
     text = (tmp_path / "out" / "prepared.json").read_text()
-    assert "NaN" not in text and json.loads(text)["schema"] == "breast-bundles/prepared/2"
+    assert "NaN" not in text and json.loads(text)["schema"] == prepared.SCHEMA
     assert str(tmp_path) not in text  # the folder can move

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +9,6 @@ import pytest
 
 from pipeline.errors import InputError
 from pipeline.report.predictions import _keep_common
-from pipeline.study.engines.local import Runner, Step
 from pipeline.study.plan import Study, given_settings
 from pipeline.study.record import left_out
 
@@ -20,20 +18,38 @@ VARIANTS = {"own": {"label": "Own", "stages": [], "evaluate": EVALUATE},
                        "stages": [], "evaluate": EVALUATE}}
 
 
-def study(variants: list[str], **given: str) -> Study:
-    return Study(Path("b"), {"variants": VARIANTS, "prepare": {}}, Path("out"), "paper", [0], variants, given=given)
+def study(folder: Path, variants: list[str], **given: str) -> Study:
+    (folder / "configs").mkdir(exist_ok=True)
+    (folder / "configs" / "a.yaml").write_text("lr: 0.1  # a rate")
+    return Study(folder, {"variants": VARIANTS, "prepare": {}}, Path("out"), "paper", [0], variants, given=given)
 
 
-def test_settings_reach_the_variants_that_name_them() -> None:
-    made = study(["own", "others"], **given_settings(["weights=w.p"], VARIANTS))
+def test_settings_reach_the_variants_that_name_them(tmp_path) -> None:
+    made = study(tmp_path, ["own", "others"], **given_settings(["weights=w.p"], VARIANTS))
     (own,), (others,) = made.chain("own", 0), made.chain("others", 0)
     assert "--weights" not in own.command and others.command[-6:] == [
         "--weights", "w.p", "--output_dir", "out/others/fold0", "--cache", "out/cache"]
 
 
-def test_a_variant_that_was_not_run_is_a_row_of_the_paper() -> None:
-    assert left_out(study(["own"])) == [{"label": "Others'", "auroc": [0.8]}]
-    assert left_out(study(["own", "others"])) == []
+def test_a_variant_that_was_not_run_is_a_row_of_the_paper(tmp_path) -> None:
+    assert left_out(study(tmp_path, ["own"])) == [{"label": "Others'", "auroc": [0.8]}]
+    assert left_out(study(tmp_path, ["own", "others"])) == []
+
+
+def test_a_step_is_known_by_its_settings_not_by_where_it_runs(tmp_path) -> None:
+    def key(name: str, text: str, out: str, weights: str) -> str:
+        folder = tmp_path / name
+        (folder / "configs").mkdir(parents=True, exist_ok=True)
+        (folder / "configs" / "a.yaml").write_text(text)
+        (folder / "w.pt").write_text(weights)
+        given = {"weights": str(folder / "w.pt")}
+        made = Study(folder, {"variants": VARIANTS, "prepare": {}}, Path(out), "paper", [0], ["others"], given=given)
+        return made.chain("others", 0)[0].key
+
+    first = key("here", "lr: 0.1", "/data/run", "w")
+    assert key("there", "# said\nlr: 0.1", "runs/5", "w") == first
+    assert key("there", "lr: 0.2", "runs/5", "w") != first
+    assert key("there", "lr: 0.1", "runs/5", "v") != first
 
 
 @pytest.mark.parametrize("word, message", [("weights", "give NAME=VALUE"), ("weights=", "give NAME=VALUE"),
@@ -49,27 +65,3 @@ def test_variants_are_compared_on_the_exams_of_all(capsys) -> None:
     _keep_common(tables)
     assert [list(folds[0]["exam_id"]) for folds in tables.values()] == [["A", "C"]] * 2
     assert capsys.readouterr().out == "left out: 1 exams that not all variants score\n"
-
-
-def command(folder: Path, word: str) -> Step:
-    """A step that adds a word to a file, and counts what an earlier run left to go on from."""
-    script = (f"from pathlib import Path; p = Path({str(folder)!r}); r = p / 'resume.pt'; "
-              f"(p / 'said').open('a').write('{word}' + ('+' if r.exists() else '') + ' '); r.touch()")
-    return Step(f"{word} fold 0 train", folder, [sys.executable, "-c", script])
-
-
-def test_what_is_done_is_done_again_where_its_inputs_changed(tmp_path) -> None:
-    first, second = command(tmp_path / "1", "one"), command(tmp_path / "2", "two")
-
-    def run(inputs: str) -> list[str]:
-        runner = Runner(1)
-        runner.run_chain([first, second], 1, inputs)
-        return [(tmp_path / name / "said").read_text() for name in "12"]
-
-    assert run("labels") == ["one ", "two "]
-    assert run("labels") == ["one ", "two "]  # done before
-    assert run("corrected") == ["one one ", "two two "]  # afresh: nothing to go on from is left
-    (tmp_path / "2" / "done.json").unlink()  # killed in the second step: it goes on
-    assert run("corrected") == ["one one ", "two two two+ "]
-    (tmp_path / "1" / "done.json").unlink()  # the second rests on what the first makes anew
-    assert run("corrected") == ["one one one+ ", "two two two+ two "]

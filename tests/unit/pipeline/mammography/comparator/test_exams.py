@@ -32,7 +32,8 @@ def exam(tmp_path) -> dict:
 def case(exam: str, name: str, malignant: int | None = 0, detection: str | None = "negative", **other) -> dict:
     return {"exam_id": exam, "patient_id": f"P{exam}", "split": "test", "label": 0, "groups": {"detection": detection},
             "readers": {"a": {"L": 2, "R": 3}}, "side": name[0], "view": name[2:], "image": f"{exam}_{name}.npy",
-            "frame": [60, 40, 10, 0], "malignant": malignant, "detection": detection, **other}
+            "frame": [60, 40, 10, 0], "sha256": "d", "fold": 0, "assignment": "a", "malignant": malignant,
+            "detection": detection, **other}
 
 
 @pytest.mark.parametrize("name", VIEWS)
@@ -76,7 +77,7 @@ def test_exams_without_each_view_once_are_left_out_and_counted(capsys) -> None:
              for n in names]
     (found,) = exams(cases)
     assert found["exam_id"] == "whole" and set(found["views"]) == set(VIEWS)
-    assert found["views"]["R-MLO"] == {"image": "whole_R-MLO.npy", "frame": [60, 40, 10, 0]}
+    assert found["views"]["R-MLO"] == {"image": "whole_R-MLO.npy", "frame": [60, 40, 10, 0], "sha256": "d"}
     assert capsys.readouterr().out == "left out: 2 exams without each of L-CC, R-CC, L-MLO, R-MLO once\n"
 
 

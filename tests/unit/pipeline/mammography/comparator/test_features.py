@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pipeline.errors import InputError
+from pipeline.files.receipts import digest
 from pipeline.mammography.comparator.exams import ExamWindows
 from pipeline.mammography.comparator.features import FourViewFeatures, adapted_scores, labelled
 from pipeline.networks.four_view import VIEWS, FourViewNetwork, adapted_head
@@ -29,7 +30,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def exam(folder):
-    views = {name: {"image": str(folder / f"{name}.npy"), "frame": [150, 120, 5, 0]} for name in VIEWS}
+    views = {name: {"image": str(folder / f"{name}.npy"), "frame": [150, 120, 5, 0],
+                    "sha256": digest(folder / f"{name}.npy")} for name in VIEWS}
     return {"exam_id": "E1", "split": "train", "label": 1, "views": views}
 
 
@@ -58,10 +60,13 @@ def test_an_exam_is_computed_once(folder, exam, tmp_path, capsys) -> None:
     assert features([exam])[0]["score"] == first["score"]
     features([exam])
     path = exam["views"]["L-CC"]["image"]
-    os.utime(path, (1, 1))  # prepared again
+    os.utime(path, (1, 1))  # copied: the same content
+    features([exam])
+    np.save(path, np.load(path) + 1)  # prepared again
+    exam["views"]["L-CC"]["sha256"] = digest(path)
     features([exam])
     counts = [line.split(", ")[2] for line in capsys.readouterr().out.splitlines()]
-    assert counts == ["1 computed", "0 computed", "1 computed"]
+    assert counts == ["1 computed", "0 computed", "0 computed", "1 computed"]
 
 
 def test_scores_of_a_head(exam, tmp_path) -> None:
@@ -86,5 +91,5 @@ def test_both_classes_are_trained_on(exam) -> None:
 
 def test_an_array_that_has_gone(folder, exam, tmp_path) -> None:
     exam["views"]["R-CC"]["image"] = str(tmp_path / "gone.npy")
-    with pytest.raises(InputError, match=r"^gone.npy: prepared array is missing"):
+    with pytest.raises(InputError, match=r"^gone.npy: cannot be read"):
         FourViewFeatures(folder / "weights.p", tmp_path, scale=SCALE)([exam])

@@ -1,0 +1,131 @@
+"""Claims: two processes, on one machine or on two that share a disk, never work in one folder at the same time.
+
+A claim is a file that only one process can make. It names host and process, and its time of change is renewed while
+the work goes on. It is stale where its process is gone, or, on another host, where it was not renewed for
+`STALE` seconds: clocks of hosts may differ by less than that, and the file system must make files exclusively, as local
+ones and NFS from version 3 on do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import InputError
+from pipeline.files.atomic import lives
+
+CLAIM = ".claim"
+STALE = 300.0  # seconds without a sign of life
+_BEAT = 30.0  # seconds between signs of life
+
+
+def holder(folder: Path | str) -> dict[str, Any] | None:
+    """Who works in a folder: `host` and `pid`; None where nobody does."""
+    path = Path(folder) / CLAIM
+    try:
+        content = json.loads(path.read_text())
+        age = _now(path.parent) - path.stat().st_mtime
+        host, process = str(content["host"]), int(content["pid"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):  # being written, or damaged: its age alone tells
+        host, process, age = "?", 0, _age(path)
+    here = host == socket.gethostname()
+    alive = (process == os.getpid() or lives(process)) if here else age < STALE
+    return {"host": host, "pid": process} if alive else None
+
+
+@contextmanager
+def claimed(folder: Path | str, wait: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+    """Hold the claim on a folder while the block runs.
+
+    Args:
+        folder: made where it is not there.
+        wait: called with the holder as long as somebody else works there; returns to try again, or raises.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    path = Path(folder) / CLAIM
+    while not _take(path):
+        found = _content(path)
+        if (other := holder(folder)) is not None:
+            wait(other)
+        else:
+            _bury(path, found)
+    stopped = threading.Event()
+
+    def beat() -> None:
+        while not stopped.wait(_BEAT):
+            with suppress(OSError):
+                os.utime(path)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        with suppress(OSError):
+            path.unlink()
+
+
+def _take(path: Path) -> bool:
+    content = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "token": secrets.token_hex(8)})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A link is made at once, with its content: nobody reads half a claim.
+        own = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}")
+        own.write_text(content)
+        try:
+            os.link(own, path)
+        finally:
+            own.unlink()
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise InputError(f"{path.parent.name}: cannot be written ({error.strerror}); choose another folder") from None
+    return True
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def _bury(path: Path, dead: bytes) -> None:
+    """Take a dead process's claim away, not one that somebody else has put there meanwhile."""
+    aside = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}.aside")
+    with suppress(FileNotFoundError):
+        path.rename(aside)
+        if _content(aside) != dead:
+            with suppress(FileExistsError):
+                os.link(aside, path)
+        aside.unlink()
+
+
+def _age(path: Path) -> float:
+    try:
+        return _now(path.parent) - path.stat().st_mtime
+    except OSError:
+        return STALE
+
+
+def _now(folder: Path) -> float:
+    """The time as the folder's file system counts it."""
+    probe = folder / f"{CLAIM}.{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}.clock"
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    finally:
+        with suppress(OSError):
+            probe.unlink()

@@ -1,0 +1,69 @@
+"""Weights are believed for what they are: whole, of this network, of this fold."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline.errors import InputError
+from pipeline.files.receipts import receipted
+from pipeline.networks.checkpoint import WEIGHTS, load_weights
+
+CASES = [{"fold": 1, "assignment": "these folds"}]
+
+
+def save(path: Path, value: float = 1.0, **about) -> None:
+    """Weights as a run leaves them."""
+    with receipted(path, WEIGHTS, {**CASES[0], **about}) as temporary, temporary.open("wb") as file:
+        torch.save({"weight": torch.full((1, 2), value), "bias": torch.zeros(1)}, file)
+
+
+def test_weights_of_the_same_fold_are_loaded(tmp_path, capsys) -> None:
+    save(tmp_path / "model.pt", 3.0)
+    assert load_weights(nn.Linear(2, 1), tmp_path / "model.pt", cases=CASES).weight.tolist() == [[3.0, 3.0]]
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("about, said", [({"fold": 0}, "model.pt: trained in fold 0, this is fold 1"),
+                                         ({"assignment": "others"}, "trained on other folds than this dataset's")])
+def test_weights_that_have_seen_what_is_tested_are_refused(tmp_path, about, said) -> None:
+    save(tmp_path / "model.pt", **about)
+    with pytest.raises(InputError, match=said):
+        load_weights(nn.Linear(2, 1), tmp_path / "model.pt", cases=CASES)
+    load_weights(nn.Linear(2, 1), tmp_path / "model.pt")  # inference on somebody else's exam
+
+
+def test_weights_without_a_receipt_are_loaded_and_said_to_be_unknown(tmp_path, capsys) -> None:
+    save(tmp_path / "model.pt")
+    (tmp_path / "model.pt.receipt.json").unlink()
+    load_weights(nn.Linear(2, 1), tmp_path / "model.pt", cases=CASES)
+    assert "model.pt: has no receipt; it is not known which patients" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", [-300, 200, "receipt", "kind"])
+def test_a_changed_file_or_receipt_is_refused(tmp_path, place) -> None:
+    path, receipt = tmp_path / "model.pt", tmp_path / "model.pt.receipt.json"
+    save(path)
+    if place == "receipt":
+        receipt.write_text(receipt.read_text()[:-40])
+    elif place == "kind":
+        receipt.write_text(json.dumps({**json.loads(receipt.read_text()), "kind": "state"}))
+    else:
+        raw = bytearray(path.read_bytes())
+        raw[place] ^= 1
+        path.write_bytes(raw)
+    with pytest.raises(InputError, match=r"^model.pt(.receipt.json)?: .*; "):
+        load_weights(nn.Linear(2, 1), path)
+
+
+def test_a_process_killed_between_receipt_and_file_leaves_usable_weights(tmp_path) -> None:
+    path = tmp_path / "model.pt"
+    save(path, 1.0)
+    before = path.read_bytes()
+    save(path, 2.0)
+    path.write_bytes(before)  # the new receipt is there, the new file is not
+    assert load_weights(nn.Linear(2, 1), path, cases=CASES).weight.tolist() == [[1.0, 1.0]]

@@ -1,0 +1,89 @@
+"""Chains of steps as processes: what is done is skipped, what rests on a change is done again, two never collide."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.files.claims import CLAIM, claimed, holder
+from pipeline.study.engines.local import Runner
+from pipeline.study.step import Step
+
+
+def command(folder: Path, word: str, seconds: float = 0) -> Step:
+    """A step that writes a word to a file, and behind it every time that it ran to another, which is no result."""
+    script = (f"import time; from pathlib import Path; p = Path({str(folder)!r}); r = p / 'resume.pt'; "
+              f"(p / 'log.said').open('a').write('{word}' + ('+' if r.exists() else '') + ' '); r.touch(); "
+              f"time.sleep({seconds}); (p / 'result').write_text('{word}')")
+    return Step(f"{word} fold 0 train", folder, [sys.executable, "-c", script], word)
+
+
+def said(*steps: Step) -> list[str]:
+    return [(step.folder / "log.said").read_text() for step in steps]
+
+
+def test_what_is_done_is_done_again_where_its_inputs_changed(tmp_path) -> None:
+    first, second = command(tmp_path / "1", "one"), command(tmp_path / "2", "two")
+    Runner(1).run_chain([first, second], 1, "labels")
+    Runner(1).run_chain([first, second], 1, "labels")
+    assert said(first, second) == ["one ", "two "]  # done before
+    Runner(1).run_chain([first, second], 1, "corrected")
+    assert said(first, second) == ["one one ", "two two "]  # afresh: nothing to go on from is left
+
+
+def test_a_deleted_result_is_made_again_and_what_rests_on_it_stays_where_it_is_the_same(tmp_path) -> None:
+    first, second = command(tmp_path / "1", "one"), command(tmp_path / "2", "two")
+    Runner(1).run_chain([first, second], 1, "labels")
+    (first.folder / "result").unlink()
+    Runner(1).run_chain([first, second], 1, "labels")
+    assert said(first, second) == ["one one ", "two "]
+
+
+def test_a_failed_step_says_why_and_is_not_done(tmp_path) -> None:
+    step = Step("own fold 0 train", tmp_path / "1", [sys.executable, "-c", "raise SystemExit('error: no such thing')"])
+    with pytest.raises(InputError, match=r"own fold 0 train: no such thing \(exit status 1"):
+        Runner(1).run_chain([step], 1, "labels")
+    assert json.loads((step.folder / "failed.json").read_text()) == {"reason": "no such thing", "exit_status": 1}
+    assert not step.is_done("labels") and holder(step.folder) is None
+
+
+def test_two_runners_do_a_step_once(tmp_path) -> None:
+    steps = [command(tmp_path / "1", "one", seconds=1), command(tmp_path / "2", "two")]
+    runners = [threading.Thread(target=Runner(1).run_chain, args=(steps, 1, "labels")) for _ in range(2)]
+    for runner in runners:
+        runner.start()
+    for runner in runners:
+        runner.join()
+    assert said(*steps) == ["one ", "two "]
+
+
+def test_a_claim_of_the_dead_is_taken_and_one_of_the_living_waited_for(tmp_path) -> None:
+    script = ("import sys, os, time; from pipeline.files.claims import claimed\n"
+              "with claimed(sys.argv[1], print):\n    print('held', flush=True); time.sleep(60)")
+    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    assert holder(tmp_path)["pid"] == process.pid
+
+    def wait(other: dict) -> None:
+        assert other["pid"] == process.pid
+        process.kill()
+        process.wait()
+
+    with claimed(tmp_path, wait):
+        assert (tmp_path / CLAIM).exists()
+    assert [path.name for path in tmp_path.iterdir()] == []
+
+
+def test_a_claim_on_another_host_is_stale_when_it_was_not_renewed(tmp_path) -> None:
+    import os
+
+    (tmp_path / CLAIM).write_text(json.dumps({"host": "elsewhere", "pid": 1}))
+    assert holder(tmp_path) == {"host": "elsewhere", "pid": 1}
+    os.utime(tmp_path / CLAIM, (1, 1))
+    assert holder(tmp_path) is None
