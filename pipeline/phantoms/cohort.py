@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -15,11 +14,10 @@ from typing import Any, Generic, Protocol, TypeVar
 import nibabel as nib
 import numpy as np
 from isal import igzip
-from joblib import Parallel, delayed
-from tqdm import tqdm
 
 from pipeline.errors import InputError
 from pipeline.files.atomic import write_table, write_text
+from pipeline.processes import shared
 
 MARKER = "phantom.json"
 Preset = TypeVar("Preset", bound="CohortPreset")
@@ -160,16 +158,14 @@ def make_all(output: Path, names: Sequence[str], make: Callable[[int], Mapping[s
     """
     folder = output / "exams"
     folder.mkdir(exist_ok=True)
-    todo = [i for i, name in enumerate(names) if not (folder / name).is_dir()]
-    jobs = min(workers or os.cpu_count() or 1, max(len(todo), 1))
-    done = Parallel(n_jobs=jobs, return_as="generator_unordered")(
-        delayed(_make_one)(folder, names[i], make, i) for i in todo
-    )
-    for _ in tqdm(done, total=len(names), initial=len(names) - len(todo), unit="exam", disable=not progress):
+    todo = [(i, name) for i, name in enumerate(names) if not (folder / name).is_dir()]
+    for _ in shared(_make_one, todo, folder, make, workers=workers, total=len(names), initial=len(names) - len(todo),
+                    unit="exam", disable=not progress):
         pass
 
 
-def _make_one(folder: Path, name: str, make: Callable[[int], Mapping[str, bytes]], index: int) -> None:
+def _make_one(item: tuple[int, str], folder: Path, make: Callable[[int], Mapping[str, bytes]]) -> None:
+    index, name = item
     for left_over in folder.glob(f".{name}.*"):
         shutil.rmtree(left_over, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(dir=folder, prefix=f".{name}."))

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from joblib import Parallel, delayed
-from tqdm import tqdm
 
 from pipeline.datalist import Datalist, Exam, load
 from pipeline.errors import InputError, one_line
@@ -24,6 +21,7 @@ from pipeline.files.atomic import leftovers, write_array, write_json
 from pipeline.files.receipts import digest_of, state, unchanged
 from pipeline.prepare import cases as prepared
 from pipeline.prepare.unit import Unit
+from pipeline.processes import shared
 from pipeline.verify import verify
 
 VERSION = 6  # raise it whenever the same parameters give other arrays
@@ -62,15 +60,15 @@ def run(datalist: Path | str, output: Path | str, unit: Unit,
                          f"{Path(datalist).name}`")
     records = output / _RECORDS
     records.mkdir(parents=True, exist_ok=True)
-    leftovers(output)  # of a run that was killed
+    for folder in (output, records):  # of a run that was killed
+        leftovers(folder)
     key = hashlib.sha256(json.dumps({"version": VERSION, **parameters}, sort_keys=True).encode()).hexdigest()
     todo = [e for e in source.exams if not _unchanged(records / f"{e.exam_id}.json", source, e, unit, files, key)]
     print(f"prepare: {len(source.exams)} exams, {len(source.exams) - len(todo)} ready, {len(todo)} to do; "
           f"output in {output}", flush=True)
-    jobs = Parallel(n_jobs=workers or os.cpu_count(), return_as="generator_unordered")(
-        delayed(_prepare)(source, exam, output, preprocessing, unit, files, key) for exam in todo
-    )
-    failures = sorted(filter(None, tqdm(jobs, total=len(todo), desc="prepare", unit="exam", disable=not todo)))
+    done = shared(_prepare, todo, source, output, preprocessing, unit, files, key, workers=workers, desc="prepare",
+                  unit="exam", disable=not todo)
+    failures = sorted(filter(None, done))
     failed = {exam_id for exam_id, _ in failures}
     path = output / prepared.LIST
     whole = [exam for exam in source.exams if exam.exam_id not in failed]
@@ -99,7 +97,7 @@ def _present(exam: Exam, files: Sequence[str]) -> list[str]:
     return [name for name in files if name in exam.images]
 
 
-def _prepare(source: Datalist, exam: Exam, output: Path, preprocessing: Callable[..., Mapping[str, Any]],
+def _prepare(exam: Exam, source: Datalist, output: Path, preprocessing: Callable[..., Mapping[str, Any]],
              unit: Unit, files: Sequence[str], key: str) -> tuple[str, str] | None:
     """Prepare one exam; returns its id and the reason where that failed."""
     torch.set_num_threads(1)  # one process a core already

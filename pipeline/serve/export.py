@@ -12,8 +12,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from pipeline import __version__
 from pipeline.errors import InputError
 from pipeline.files.atomic import write_json
+
+MARK = "export.json"  # in the folder: what we made, and may replace
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,9 +35,11 @@ def main(args: argparse.Namespace) -> int:
     configs = args.bundle / "configs"
     if not (configs / "inference.yaml").is_file():
         raise InputError(f"{args.bundle}: not a bundle (no configs/inference.yaml); name its folder")
+    target = args.output / args.bundle.name
+    if target.exists() and not (target / MARK).is_file():
+        raise InputError(f"{target}: is there, and no earlier export; choose another -o, or move it away")
     inference = ConfigParser.load_config_files([str(p) for p in [configs / "inference.yaml", *args.overlay]])
     _check_weights(inference, args.weights)
-    target = args.output / args.bundle.name
     args.output.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=args.output, prefix=f".{args.bundle.name}."))
     try:
@@ -49,10 +54,13 @@ def main(args: argparse.Namespace) -> int:
         shutil.copy(args.weights, work / "models" / "model.pt")
         if args.metrics:
             shutil.copy(args.metrics, work / "docs" / "metrics.json")
+        write_json(work / MARK, {"bundle": args.bundle.name, "version": __version__})
         work.chmod(0o755)
+        aside = args.output / f".{args.bundle.name}.before"
         if target.exists():
-            shutil.rmtree(target)
+            target.rename(aside)
         work.rename(target)
+        shutil.rmtree(aside, ignore_errors=True)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     config = target / "configs" / "inference.json"

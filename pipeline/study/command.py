@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 from pipeline import datalist
 from pipeline.errors import InputError
+from pipeline.files.atomic import write_json
 from pipeline.study.engines.local import Runner, cores
 from pipeline.study.plan import Study, read_study
 from pipeline.study.record import adopt, check_place, listed_inputs, prepared_inputs, write_study
@@ -57,9 +57,15 @@ def main(args: argparse.Namespace) -> int:
     if args.check:
         return _check([prepare, *(step for chain in chains for step in chain)])
     check_place(study, source)
-    if count == 1:
-        _verify(args.datalist, source, study)
     runner = Runner(args.jobs)
+    with runner.stopping_children():
+        return _run(args, study, source, runner, prepare, chains, alone=count == 1)
+
+
+def _run(args: argparse.Namespace, study: Study, source: datalist.Datalist, runner: Runner, prepare: Step,
+         chains: list[list[Step]], alone: bool) -> int:
+    if alone:
+        _verify(args.datalist, source, study, runner)
     runner.total = 1 + sum(map(len, chains))
     runner.run_chain([prepare], cores(), listed_inputs(args.datalist, source))
     inputs = prepared_inputs(study.out / "prepared")
@@ -97,16 +103,18 @@ def _shard(text: str) -> tuple[int, int]:
     return int(index), int(count)
 
 
-def _verify(path: Path, source: datalist.Datalist, study: Study) -> None:
+def _verify(path: Path, source: datalist.Datalist, study: Study, runner: Runner) -> None:
     """Read every file once per state of the list; a study does not begin on exams with errors."""
-    report = study.out / "verify.json"
-    if report.is_file() and report.stat().st_mtime > path.stat().st_mtime:
-        content = json.loads(report.read_text())
-        if not content["errors"]:
+    report, note = study.out / "verify.json", study.out / "verified.json"
+    state = {"inputs": listed_inputs(path, source)}
+    try:
+        if json.loads(note.read_text(encoding="utf-8")) == state:
             return
-    study.out.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError):
+        pass
     command = [sys.executable, "-m", "pipeline", "verify", str(path), "--json", str(report)]
     print("$ " + shlex.join(["python", *command[1:]]), flush=True)
-    if subprocess.run(command, check=False).returncode:
+    if runner.call(command):
         raise InputError(f"{path.name} has errors (above, and in {report}); mend or leave out those exams, then run "
                          "the same command again")
+    write_json(note, state)

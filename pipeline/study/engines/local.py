@@ -8,8 +8,9 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class Runner:
         """
         threads = max((cores()) // self.jobs, 1)
         failures = []
-        with ThreadPoolExecutor(self.jobs) as pool, self._stop_children_on_signals():
+        with ThreadPoolExecutor(self.jobs) as pool:
             futures = [pool.submit(self.run_chain, chain, threads, inputs, i) for i, chain in enumerate(chains)]
             for future in as_completed(futures):
                 try:
@@ -89,13 +90,7 @@ class Runner:
         print("$ " + shlex.join(["python", *step.command[1:]]), flush=True)
         start = time.monotonic()
         with log.open("ab") as out:
-            process = subprocess.Popen(step.command, stdout=out, stderr=subprocess.STDOUT, env=environment,
-                                       start_new_session=True)
-            with self.lock:
-                self.processes.add(process)
-            status = process.wait()
-            with self.lock:
-                self.processes.discard(process)
+            status = self.call(step.command, stdout=out, stderr=subprocess.STDOUT, env=environment)
         if self.stopping:
             return
         if status:
@@ -106,29 +101,36 @@ class Runner:
         step.finish(inputs, seconds)
         self._say(f"{step.name}: {seconds:.0f} s")
 
+    def call(self, command: Sequence[str], **options: Any) -> int:
+        """Run a command that ends when the study is stopped; returns its exit status."""
+        process = subprocess.Popen(command, start_new_session=True, **options)
+        with self.lock:
+            self.processes.add(process)
+        status = process.wait()
+        with self.lock:
+            self.processes.discard(process)
+        return status
+
     def _say(self, text: str) -> None:
         with self.lock:
             self.finished += 1
             print(f"[{self.finished}/{self.total}] {text}", flush=True)
 
-    def _stop_children_on_signals(self) -> Any:
-        runner = self
+    @contextmanager
+    def stopping_children(self) -> Iterator[None]:
+        """While the block runs, an interrupt or a SIGTERM ends what it started; a later command goes on from there."""
+        def stop(number: int, frame: Any) -> None:
+            self.stopping = True
+            for process in list(self.processes):
+                process.terminate()
+            raise KeyboardInterrupt
 
-        class Handlers:
-            def __enter__(self) -> None:
-                self.before = {s: signal.signal(s, self.stop) for s in (signal.SIGINT, signal.SIGTERM)}
-
-            def __exit__(self, *error: object) -> None:
-                for number, handler in self.before.items():
-                    signal.signal(number, handler)
-
-            def stop(self, number: int, frame: Any) -> None:
-                runner.stopping = True
-                for process in list(runner.processes):
-                    process.terminate()
-                raise KeyboardInterrupt
-
-        return Handlers()
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _last_words(log: Path) -> str:

@@ -1,0 +1,43 @@
+"""Work in several processes ends together: a SIGTERM leaves nobody behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pipeline.processes import shared
+
+WORK = """
+import sys, time
+from pipeline.processes import shared
+def work(item):
+    print("begun", flush=True)
+    time.sleep(60)
+list(shared(work, [1, 2, 3], workers=2, disable=True))
+"""
+
+
+def test_every_item_is_worked_on_once() -> None:
+    assert sorted(shared(abs, [-3, -2, 1], workers=1, disable=True)) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_workers_too(number) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", WORK], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              start_new_session=True, text=True)
+    assert parent.stdout.read(12).split() in (["begun"] * 2, ["begunbegun"])
+    parent.send_signal(number)
+    assert parent.wait(timeout=20) != 0
+    for _ in range(100):
+        try:
+            os.killpg(parent.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    os.killpg(parent.pid, signal.SIGKILL)
+    pytest.fail("a worker lives on")
