@@ -13,7 +13,7 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -32,19 +32,21 @@ def holder(folder: Path | str) -> dict[str, Any] | None:
     try:
         content = json.loads(path.read_text())
         age = _now(path.parent) - path.stat().st_mtime
-        host, process = str(content["host"]), int(content["pid"])
+        host, process, worker = str(content["host"]), int(content["pid"]), int(content.get("worker", 0))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError):  # being written, or damaged: its age alone tells
-        host, process, age = "?", 0, _age(path)
-    here = host == socket.gethostname()
-    alive = (process == os.getpid() or lives(process)) if here else age < STALE
-    return {"host": host, "pid": process} if alive else None
+        host, process, worker, age = "?", 0, 0, _age(path)
+    here = process == os.getpid() or lives(process) or lives(worker)
+    return {"host": host, "pid": process} if (here if host == socket.gethostname() else age < STALE) else None
 
 
 @contextmanager
-def claimed(folder: Path | str, wait: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+def claimed(folder: Path | str, wait: Callable[[dict[str, Any]], None]) -> Iterator[Callable[[int], None]]:
     """Hold the claim on a folder while the block runs.
+
+    Yields a function that names the process which does the work: the claim holds as long as either lives, so that a
+    worker whose master was killed is not joined by a second one.
 
     Args:
         folder: made where it is not there.
@@ -54,7 +56,12 @@ def claimed(folder: Path | str, wait: Callable[[dict[str, Any]], None]) -> Itera
         InputError: the folder cannot be written.
     """
     path = Path(folder) / CLAIM
-    while not _take(path):
+    content = {"host": socket.gethostname(), "pid": os.getpid(), "token": secrets.token_hex(8)}
+
+    def works(process: int) -> None:
+        _write(path, {**content, "worker": process}, os.replace)
+
+    while not _take(path, content):
         found = _content(path)
         if (other := holder(folder)) is not None:
             wait(other)
@@ -70,24 +77,27 @@ def claimed(folder: Path | str, wait: Callable[[dict[str, Any]], None]) -> Itera
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
     try:
-        yield
+        yield works
     finally:
         stopped.set()
         with suppress(OSError):
             path.unlink()
 
 
-def _take(path: Path) -> bool:
-    content = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "token": secrets.token_hex(8)})
+def _write(path: Path, content: Mapping[str, Any], put: Callable[[Path, Path], None]) -> None:
+    """Put content in place at once: nobody reads half a claim."""
+    own = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}")
+    own.write_text(json.dumps(content))
+    try:
+        put(own, path)
+    finally:
+        own.unlink(missing_ok=True)
+
+
+def _take(path: Path, content: Mapping[str, Any]) -> bool:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A link is made at once, with its content: nobody reads half a claim.
-        own = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}")
-        own.write_text(content)
-        try:
-            os.link(own, path)
-        finally:
-            own.unlink()
+        _write(path, content, os.link)
     except FileExistsError:
         return False
     except OSError as error:

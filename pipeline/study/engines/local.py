@@ -8,9 +8,10 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +64,11 @@ class Runner:
             if step.is_done(inputs):
                 self._say(f"{step.name}: done before")
             else:
-                with claimed(step.folder, lambda other, name=step.name: self._wait(name, other)):  # type: ignore[misc]
+                with claimed(step.folder, partial(self._wait, step.name)) as works:
                     if step.is_done(inputs):
                         self._say(f"{step.name}: done by another process")
                     else:
-                        self._run(step, threads, inputs, slot)
+                        self._run(step, threads, inputs, slot, works)
             if self.stopping:
                 return
             inputs = digest_of([inputs, step.result()])
@@ -81,7 +82,7 @@ class Runner:
             raise InputError(f"{name}: stopped while waiting")
         time.sleep(1)
 
-    def _run(self, step: Step, threads: int, inputs: str, slot: int) -> None:
+    def _run(self, step: Step, threads: int, inputs: str, slot: int, works: Callable[[int], None]) -> None:
         step.start(inputs)
         log = step.folder / f"log.{step.name.split()[-1]}.txt"
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
@@ -90,7 +91,7 @@ class Runner:
         print("$ " + shlex.join(["python", *step.command[1:]]), flush=True)
         start = time.monotonic()
         with log.open("ab") as out:
-            status = self.call(step.command, stdout=out, stderr=subprocess.STDOUT, env=environment)
+            status = self.call(step.command, works, stdout=out, stderr=subprocess.STDOUT, env=environment)
         if self.stopping:
             return
         if status:
@@ -101,9 +102,17 @@ class Runner:
         step.finish(inputs, seconds)
         self._say(f"{step.name}: {seconds:.0f} s")
 
-    def call(self, command: Sequence[str], **options: Any) -> int:
-        """Run a command that ends when the study is stopped; returns its exit status."""
+    def call(self, command: Sequence[str], works: Callable[[int], None] | None = None, **options: Any) -> int:
+        """Run a command that ends when the study is stopped; returns its exit status.
+
+        Args:
+            command: what is run.
+            works: is told its process.
+            options: of `subprocess.Popen`.
+        """
         process = subprocess.Popen(command, start_new_session=True, **options)
+        if works is not None:
+            works(process.pid)
         with self.lock:
             self.processes.add(process)
         status = process.wait()

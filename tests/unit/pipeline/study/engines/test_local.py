@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,22 @@ def test_two_runners_do_a_step_once(tmp_path) -> None:
     for runner in runners:
         runner.join()
     assert said(*steps) == ["one ", "two "]
+
+
+def test_a_worker_whose_master_was_killed_is_not_joined_by_another(tmp_path) -> None:
+    step = command(tmp_path / "1", "one", seconds=3)
+    script = ("import sys; from pathlib import Path; from pipeline.study.engines.local import Runner\n"
+              "from pipeline.study.step import Step\n"
+              f"Runner(1).run_chain([Step({step.name!r}, Path({str(step.folder)!r}), {step.command!r}, "
+              "'one')], 1, 'l')")
+    master = subprocess.Popen([sys.executable, "-c", script])
+    while not (step.folder / "log.said").exists():
+        time.sleep(0.05)
+    master.kill()
+    master.wait()
+    assert holder(step.folder) is not None
+    Runner(1).run_chain([step], 1, "l")
+    assert said(step) == ["one one+ "]  # the second began when the first had ended, and went on where that was
 
 
 def test_a_claim_of_the_dead_is_taken_and_one_of_the_living_waited_for(tmp_path) -> None:

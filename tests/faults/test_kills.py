@@ -1,0 +1,83 @@
+"""A study killed at random moments ends bit by bit as one that was left alone."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from commands import ROOT, ok, run
+
+SMALL = "max_epochs: 3\ncases_per_epoch: 8\nworkers: 0\nprecision: fp32\nval_interval: 1\n"
+WANTED = ("metrics.json", "naive_1e-4/fold0/predictions.csv")
+
+
+def words(cohort: Path, folder: Path) -> list[object]:
+    small = folder.parent / "small.yaml"
+    small.write_text(SMALL)
+    return ["study", "bundles/breast_mri_curriculum", "--datalist", cohort / "list.json", "--out", folder, "--preset",
+            "demo", "--folds", "1", "--variants", "naive_1e-4", "--jobs", "1", "--overlay", small]
+
+
+def results(folder: Path) -> tuple[list[bytes], dict[str, torch.Tensor]]:
+    ok(run("pipeline", "report", folder, "--replicates", "100"))
+    return ([(folder / name).read_bytes() for name in WANTED],
+            torch.load(folder / "naive_1e-4" / "fold0" / "breasts" / "model.pt"))
+
+
+@pytest.fixture(scope="module")
+def cohort(_written_phantom, tmp_path_factory) -> Path:
+    return Path(shutil.copytree(_written_phantom, tmp_path_factory.mktemp("kills") / "cohort"))
+
+
+@pytest.fixture(scope="module")
+def left_alone(cohort, tmp_path_factory) -> tuple[float, tuple]:
+    folder = tmp_path_factory.mktemp("alone") / "run"
+    start = time.monotonic()
+    ok(run("pipeline", *words(cohort, folder)))
+    return time.monotonic() - start, results(folder)
+
+
+def kill_at_random(cohort: Path, folder: Path, seconds: float, times: int, seed: int) -> None:
+    """Run the study, killing it so many times: the whole of it, or its master alone, by SIGKILL or SIGTERM."""
+    draw = random.Random(seed)
+    for _ in range(times):
+        study = subprocess.Popen([sys.executable, "-m", "pipeline", *map(str, words(cohort, folder))], cwd=ROOT,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                 env={**os.environ, "OMP_NUM_THREADS": "1"})
+        try:
+            study.wait(timeout=draw.uniform(1, seconds * 0.8))
+        except subprocess.TimeoutExpired:
+            if draw.random() < 0.5:  # its child, as the kernel does where memory runs out
+                subprocess.run(["pkill", "-KILL", "-P", str(study.pid)], check=False)
+            study.send_signal(draw.choice([signal.SIGKILL, signal.SIGTERM]))
+            study.wait()
+    ok(run("pipeline", *words(cohort, folder)))
+
+
+@pytest.mark.slow
+def test_three_kills(cohort, left_alone, tmp_path) -> None:
+    check(cohort, left_alone, tmp_path / "run", times=3, seed=0)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_twenty_kills(cohort, left_alone, tmp_path, seed) -> None:
+    check(cohort, left_alone, tmp_path / "run", times=4, seed=seed)
+
+
+def check(cohort: Path, left_alone: tuple, folder: Path, times: int, seed: int) -> None:
+    seconds, (files, weights) = left_alone
+    kill_at_random(cohort, folder, seconds, times, seed)
+    again, found = results(folder)
+    assert again == files
+    assert found.keys() == weights.keys() and all(torch.equal(found[name], weights[name]) for name in weights)
+    assert not [path for path in folder.rglob(".*") if path.name.endswith(".part") or path.name.startswith(".claim")]
+    assert "0 files are not whole" in ok(run("pipeline", *words(cohort, folder), "--check"))
