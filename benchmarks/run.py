@@ -23,6 +23,7 @@ import measure  # noqa: E402
 import network  # noqa: E402
 import prepare  # noqa: E402
 import psutil  # noqa: E402
+import receipts  # noqa: E402
 import small  # noqa: E402
 import tradeoff  # noqa: E402
 import transfer  # noqa: E402
@@ -31,7 +32,7 @@ from pipeline.phantoms.breast_mri.exams import write_cohort  # noqa: E402
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 GROUPS = ("prepare", "step", "inference", "augment", "resample", "read", "bias", "transfer", "mammography", "tradeoff",
-          "area")
+          "area", "receipts")
 
 
 def main() -> None:
@@ -82,6 +83,7 @@ def _measure(folder: Path, groups: list[str] | tuple[str, ...], repeats: int) ->
         "mammography": lambda: mammography.report(repeats),
         "tradeoff": lambda: tradeoff.report(),
         "area": lambda: area.report(repeats),
+        "receipts": lambda: receipts.report(breasts, folder, repeats),
     }
     lines = []
     for group in GROUPS:
