@@ -125,7 +125,7 @@ def doubt(breasts: Sequence[Path], stage: str) -> str | None:
     """What `pipeline.training.precision` holds against training in bf16 here; None if nothing."""
     labels = torch.arange(BATCH) % 2
     batches = [{"image": batch(breasts, stage, "ours", seed=i), "label": labels} for i in range(4)]
-    return precision._prove(build("ours"), batches, RATE)
+    return precision.compare(build("ours"), batches, RATE).doubt
 
 
 def report_steps(breasts: Sequence[Path], repeats: int) -> list[str]:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import platform
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 PACKAGES = ("pipeline", "transforms", "data_lists")
+UNITS = {"avx2": "AVX2", "avx512_f": "AVX512", "avx512_bf16": "AVX512_BF16", "amx_bf16": "AMX_BF16",
+         "neon": "NEON", "bf16": "NEON_BF16", "sve": "SVE", "sve_bf16": "SVE_BF16"}  # by torch's names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +35,7 @@ def main(args: argparse.Namespace) -> int:
     for i in range(torch.cuda.device_count()):
         memory = torch.cuda.get_device_properties(i).total_memory / 2**30
         print(f"{f'gpu {i}':16} {torch.cuda.get_device_name(i)}, {memory:.0f} GiB")
+    print(f"{'processor':16} {_processor()}")
     print(f"{'bf16 on CPU':16} {_bf16()}")
     print(f"{'free disk':16} {shutil.disk_usage('.').free / 2**30:.0f} GiB here")
     homes = {}
@@ -50,10 +56,32 @@ def main(args: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
+def _processor() -> str:
+    """The units that decide how fast float32 and bfloat16 are, and those that torch makes use of."""
+    import torch
+
+    offers = _offers()
+    units = ", ".join(name for flag, name in UNITS.items() if offers.get(flag))
+    name = offers.get("cpu_name") or platform.machine() or "of unknown name"
+    return f"{name}, {units or 'vector units unknown'}; torch uses {torch.backends.cpu.get_cpu_capability()}"
+
+
 def _bf16() -> str:
     import torch
 
     if torch.cuda.is_available():
         return "not needed, a GPU is there"
-    amx = torch.cpu._is_amx_tile_supported() if hasattr(torch.cpu, "_is_amx_tile_supported") else False
-    return "fast (AMX); every run that asks for it proves it first" if amx else "no gain expected (no AMX)"
+    from pipeline.training.precision import has_bf16
+
+    if not has_bf16():
+        return "emulated, slower than fp32; precision auto takes fp32"
+    if _offers().get("amx_bf16"):
+        return "fast (AMX); every run that asks for it proves it first"
+    return "gain uncertain; precision auto times it"
+
+
+def _offers() -> Mapping[str, Any]:
+    """What the processor can do, by torch's names; empty before torch 2.10."""
+    import torch
+
+    return getattr(torch.cpu, "get_capabilities", dict)()

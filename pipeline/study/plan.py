@@ -132,7 +132,8 @@ def read_study(args: argparse.Namespace) -> tuple[Study, datalist.Datalist]:
     if not folds or not set(folds) <= set(range(count)):
         raise InputError(f"--folds {text}: the datalist has {count} folds")
     given = given_settings(args.given, plan["variants"])
-    variants = [name for name, entry in plan["variants"].items() if given.keys() >= set(entry.get("needs", []))]
+    variants = [name for name, entry in plan["variants"].items() if given.keys() >= set(entry.get("needs", []))
+                and args.preset in entry.get("presets", [args.preset])]
     if args.variants != "all":
         variants = args.variants.split(",")
     unknown = [v for v in variants if v not in plan["variants"]]

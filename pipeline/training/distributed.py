@@ -38,3 +38,12 @@ def is_first() -> bool:
 def share(network: nn.Module) -> nn.Module:
     """The network with its gradients averaged over all processes, where there are several."""
     return nn.parallel.DistributedDataParallel(network) if dist.is_initialized() else network
+
+
+def all_agree(yes: bool) -> bool:
+    """Whether all processes say yes; the caller's own word where there is one process."""
+    if not dist.is_initialized():
+        return yes
+    vote = torch.tensor(int(yes))
+    dist.all_reduce(vote, dist.ReduceOp.MIN)
+    return bool(vote)

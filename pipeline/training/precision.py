@@ -4,13 +4,21 @@ On CPUs with AMX, oneDNN's bfloat16 3D convolutions return wrong gradients at so
 1e26. MONAI's `amp` does nothing on a CPU. So a CPU run that asks for bfloat16 first trains a copy for a few steps in
 both precisions, on the run's own batches: gradients must stay finite and of the same size, and the loss curves
 must agree. While it trains, `StopOnDivergence` stops a run whose gradients explode.
+
+A processor without units for it emulates bfloat16, up to twenty times slower than float32, and one with some may gain
+nothing. `auto` takes the faster of the two by the same steps.
 """
 
 from __future__ import annotations
 
 import copy
 import itertools
+import math
+import pickle
+import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,9 +26,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from pipeline.errors import InputError
-from pipeline.training.distributed import share
+from pipeline.training.distributed import all_agree, is_first, share
+from pipeline.training.random_state import kept_random
+from pipeline.training.run_state import STATE
 
 PRECISIONS = ("fp32", "bf16", "auto")
+STEPS = 4  # of the trial; the first is warm-up and not timed
+TOO_SLOW = 3.0  # times the same step in fp32 …
+GRACE = 0.5  # … and seconds more, for kernels that are made at first use: there the trial of `auto` ends
 
 
 def place(network: nn.Module, device: torch.device | str, precision: str = "fp32",
@@ -28,14 +41,15 @@ def place(network: nn.Module, device: torch.device | str, precision: str = "fp32
           loss: Callable[..., torch.Tensor] = F.cross_entropy) -> nn.Module:
     """Move a network to its device, for `bf16` run its forward pass under autocast, and share it between processes.
 
-    Parameters, their names and the optimiser stay float32; the output is float32.
+    Parameters, their names and the optimiser stay float32; the output is float32. What was chosen is the network's
+    attribute `precision`, `fp32` or `bf16`. Weights and random states are as if there had been no trial.
 
     Args:
         network: changed in place.
         device: where it runs.
-        precision: `fp32`, `bf16`, or `auto`: bfloat16 where the proof succeeds.
-        batches: training batches for the proof on a CPU.
-        lr, loss: the run's learning rate and loss, for the same proof.
+        precision: `fp32`, `bf16`, or `auto`: on a CPU the faster of those that agree, elsewhere bfloat16.
+        batches: training batches for the trial on a CPU; without them `bf16` is not proved, and `auto` is fp32.
+        lr, loss: the run's learning rate and loss, for the same trial.
 
     Raises:
         InputError: bfloat16 disagrees with float32 on this processor at these shapes.
@@ -44,15 +58,143 @@ def place(network: nn.Module, device: torch.device | str, precision: str = "fp32
         raise InputError(f"precision is {precision!r}; use one of {', '.join(PRECISIONS)}")
     device = torch.device(device)
     network = network.to(device)
-    if precision != "fp32":
-        doubt = _prove(network, batches, lr, loss) if device.type == "cpu" and batches is not None else None
-        if doubt and precision == "bf16":
+    chosen = {"auto": "bf16"}.get(precision, precision)
+    if chosen == "bf16" and device.type == "cpu":
+        if precision == "auto":
+            chosen = _faster(network, batches, lr, loss)
+        elif batches is not None and (doubt := compare(network, batches, lr, loss).doubt):
             raise InputError(f"{doubt}; use --precision fp32")
-        if doubt:
-            print(f"precision: fp32, because {doubt}", flush=True)
-        else:
-            network = _autocast(network, device.type)
-    return share(network)
+    network.precision = chosen  # type: ignore[assignment]
+    return share(_autocast(network, device.type) if chosen == "bf16" else network)
+
+
+def begun(precision: str, output_dir: Path | str, resume: bool = True) -> str:
+    """What `auto` was for the run that goes on in this folder; other precisions, and a new run's, as they are.
+
+    Timed again, perhaps on another machine, the choice might be another one, and the run no longer the one it was.
+    """
+    path = Path(output_dir) / STATE
+    if precision != "auto" or not resume or not path.is_file():
+        return precision
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)["precision"] or precision
+    except (RuntimeError, KeyError, TypeError, EOFError, ValueError, OSError, pickle.UnpicklingError):
+        return precision  # RunState says what is wrong with the file
+
+
+def _faster(network: nn.Module, batches: Iterable[dict[str, Any]] | None, lr: float,
+            loss: Callable[..., torch.Tensor]) -> str:
+    """`fp32` or `bf16` by a trial on this CPU, the same in all processes; prints which and why."""
+    if batches is None:
+        return "fp32"
+    if has_bf16():
+        trial = compare(network, batches, lr, loss, patient=False)
+    else:
+        trial = Trial("this processor has no unit for bf16", 0.0, math.inf)
+    chosen = "bf16" if all_agree(trial.prefers_bf16) else "fp32"
+    if is_first():
+        print(f"precision: {chosen}, {'because ' + trial.doubt if trial.doubt else trial.times()}", flush=True)
+    return chosen
+
+
+def has_bf16() -> bool:
+    """Whether oneDNN computes in bfloat16 on this CPU; without, one layer of a breast alone can take half a minute."""
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):  # a build without oneDNN, or another name for it
+        return True  # then the trial tells
+
+
+@dataclass
+class Trial:
+    """How bfloat16 compares with float32 on this processor.
+
+    Attributes:
+        doubt: what speaks against bfloat16 whatever its speed, None if nothing.
+        fp32: seconds of the fastest step after the first.
+        bf16: likewise; infinity where the trial was given up.
+    """
+
+    doubt: str | None
+    fp32: float
+    bf16: float
+
+    @property
+    def prefers_bf16(self) -> bool:
+        return self.doubt is None and self.bf16 < self.fp32
+
+    def times(self) -> str:
+        other = f"{self.bf16:.2g} s" if math.isfinite(self.bf16) else f"given up at over {TOO_SLOW:.0f} times as much"
+        return f"by the time of a training step: fp32 {self.fp32:.2g} s, bf16 {other}"
+
+
+def compare(network: nn.Module, batches: Iterable[dict[str, Any]], lr: float,
+            loss: Callable[..., torch.Tensor] = F.cross_entropy, patient: bool = True) -> Trial:
+    """Train copies of the network in both precisions, by turns on the same batches and random numbers.
+
+    Args:
+        network: on a CPU; left as it is.
+        batches: with `image` and `label`; the first four are used.
+        lr, loss: of the run.
+        patient: wait for bfloat16 however long it takes; otherwise it is given up, within a layer's time, in a step
+            that takes longer than `TOO_SLOW` times float32's and `GRACE`; the first step has two cases then.
+    """
+    with kept_random():
+        data = [(b["image"], torch.as_tensor(b["label"])) for b in itertools.islice(batches, STEPS)]
+        exact = _Copy(copy.deepcopy(network), lr, loss)
+        fast = _Copy(_autocast(copy.deepcopy(network), "cpu"), lr, loss)
+    if not patient:
+        data[0] = data[0][0][:2], data[0][1][:2]
+    for image, label in data:
+        exact.step(image, label)
+        try:
+            fast.step(image, label, math.inf if patient else TOO_SLOW * exact.seconds[-1] + GRACE)
+        except _TooSlow:
+            return Trial(None, exact.fastest(), math.inf)
+    return Trial(_doubt(torch.tensor(exact.curve, dtype=torch.float64), torch.tensor(fast.curve, dtype=torch.float64),
+                        tuple(data[-1][0].shape)), exact.fastest(), fast.fastest())
+
+
+class _TooSlow(Exception):
+    """A step has passed its limit."""
+
+
+class _Copy:
+    """A copy of a network that trains for the trial: its loss and gradient norm, and seconds, of every step."""
+
+    def __init__(self, model: nn.Module, lr: float, loss: Callable[..., torch.Tensor]) -> None:
+        self.model, self.loss = model, loss
+        self.optimizer = torch.optim.Adam(model.parameters(), lr)
+        self.curve: list[tuple[float, float]] = []
+        self.seconds: list[float] = []
+        self.deadline = math.inf
+        for layer in model.modules():
+            layer.register_forward_hook(self._look)
+
+    def step(self, image: torch.Tensor, label: torch.Tensor, limit: float = math.inf) -> None:
+        start = time.perf_counter()
+        self.deadline = start + limit
+        with kept_random():
+            self.optimizer.zero_grad()
+            value = self.loss(self.model(image), label)
+            value.backward()
+            norm = gradient_norm(self.model)
+            self.optimizer.step()
+        self.seconds.append(time.perf_counter() - start)
+        self.curve.append((value.item(), norm))
+
+    def fastest(self) -> float:
+        return min(self.seconds[1:] or self.seconds)
+
+    def _look(self, layer: nn.Module, inputs: Any, output: Any) -> None:
+        """Stop between two layers, forwards or backwards: one step alone can take minutes."""
+        self._check()
+        if isinstance(output, torch.Tensor) and output.requires_grad:
+            output.register_hook(self._check)
+
+    def _check(self, gradient: torch.Tensor | None = None) -> None:
+        if time.perf_counter() > self.deadline:
+            raise _TooSlow
 
 
 def _autocast(network: nn.Module, kind: str) -> nn.Module:
@@ -67,30 +209,13 @@ def _autocast(network: nn.Module, kind: str) -> nn.Module:
     return network
 
 
-def _prove(network: nn.Module, batches: Iterable[dict[str, Any]], lr: float, loss: Callable[..., torch.Tensor],
-           steps: int = 4) -> str | None:
-    """Train copies of the network in both precisions on the same batches; returns what differs, None if nothing."""
-    data = [(b["image"], torch.as_tensor(b["label"])) for b in itertools.islice(batches, steps)]
-    curves = []
-    for bf16 in (False, True):
-        model = copy.deepcopy(network)
-        if bf16:
-            model = _autocast(model, "cpu")
-        optimizer = torch.optim.Adam(model.parameters(), lr)
-        curve = []
-        for image, label in data:
-            optimizer.zero_grad()
-            value = loss(model(image), label)
-            value.backward()
-            curve.append((value.item(), gradient_norm(model)))
-            optimizer.step()
-        curves.append(torch.tensor(curve, dtype=torch.float64))
-    exact, fast = curves
+def _doubt(exact: torch.Tensor, fast: torch.Tensor, shape: tuple[int, ...]) -> str | None:
+    """What differs between two runs' losses and gradient norms, (steps, 2); None if nothing."""
     ratio = fast[:, 1] / exact[:, 1]
     gap = (fast[:, 0] - exact[:, 0]).abs().mean() / exact[:, 0].abs().mean()
     if torch.isfinite(fast).all() and ratio.min() > 0.5 and ratio.max() < 2.0 and gap < 0.1:
         return None
-    return (f"bf16 disagrees with fp32 on this processor at {tuple(data[0][0].shape)}: gradient norms by a factor of "
+    return (f"bf16 disagrees with fp32 on this processor at {shape}: gradient norms by a factor of "
             f"{ratio.min():.2g} to {ratio.max():.2g}, losses by {gap:.0%}")
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import pickle
-import random
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from ignite.engine import Engine, Events
@@ -20,6 +18,7 @@ from pipeline.errors import InputError
 from pipeline.files.receipts import digest, read_receipt, receipted
 from pipeline.networks.checkpoint import ORIGIN, WEIGHTS
 from pipeline.training.guard import RECORD
+from pipeline.training.random_state import get_random, set_random
 
 logger = logging.getLogger(__name__)
 STATE = "resume.pt"
@@ -76,7 +75,7 @@ class RunState:
         if self.evaluator is not None:
             self.evaluator.state.best_metric = state["best_metric"]
             self.evaluator.state.best_metric_epoch = state["best_epoch"]
-        _set_random(state["random"])
+        set_random(state["random"])
         done = engine.state.epoch >= (engine.state.max_epochs or 0)
         print(f"{'already finished' if done else 'resumed'}: epoch {engine.state.epoch} of {engine.state.max_epochs} "
               f"is on disk", flush=True)
@@ -104,7 +103,8 @@ class RunState:
             "optimizer": self.optimizer.state_dict(),
             "best_metric": float(self.evaluator.state.best_metric) if self.evaluator is not None else 0.0,
             "best_epoch": int(best),
-            "random": _get_random(),
+            "precision": getattr(self.network, "precision", None),  # of `place`
+            "random": get_random(),
         }
         with receipted(self.state_path, "state") as temporary:
             _write(temporary, state)
@@ -120,28 +120,6 @@ def _origin(engine: Engine) -> dict[str, Any]:
     """Whose weights these are: the fold that they were trained in, and of which assignment of patients to folds."""
     cases = getattr(getattr(engine.state.dataloader, "dataset", None), "data", None)
     return {key: cases[0][key] for key in ORIGIN if key in cases[0]} if cases else {}
-
-
-def _get_random() -> dict[str, Any]:
-    """The global random states, as types that `torch.load(weights_only=True)` reads."""
-    kind, keys, position, has_gauss, gauss = np.random.get_state()  # what libraries around us draw from
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), int(position), int(has_gauss),
-                  float(gauss)],
-        "python": random.getstate(),
-    }
-
-
-def _set_random(state: dict[str, Any]) -> None:
-    torch.set_rng_state(state["torch"])
-    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda"])
-    kind, keys, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
-    version, internal, gauss_next = state["python"]
-    random.setstate((version, tuple(internal), gauss_next))
 
 
 def _catch_sigterm(state_path: Path) -> None:

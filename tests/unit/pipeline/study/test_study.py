@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pandas as pd
@@ -9,9 +10,11 @@ import pytest
 
 from pipeline.errors import InputError
 from pipeline.report.predictions import _keep_common
-from pipeline.study.plan import Study, given_settings
+from pipeline.study.command import add_arguments
+from pipeline.study.plan import Study, given_settings, read_study
 from pipeline.study.record import left_out
 
+BUNDLE = Path(__file__).parents[4] / "bundles" / "breast_mri_curriculum"
 EVALUATE = {"configs": ["a.yaml"], "settings": {"cache": "{study}/cache"}}
 VARIANTS = {"own": {"label": "Own", "stages": [], "evaluate": EVALUATE},
             "others": {"label": "Others'", "paper": {"auroc": [0.8]}, "needs": ["weights"], "takes": ["augment"],
@@ -50,6 +53,17 @@ def test_a_step_is_known_by_its_settings_not_by_where_it_runs(tmp_path) -> None:
     assert key("there", "# said\nlr: 0.1", "runs/5", "w") == first
     assert key("there", "lr: 0.2", "runs/5", "w") != first
     assert key("there", "lr: 0.1", "runs/5", "v") != first
+
+
+@pytest.mark.parametrize("preset, chosen, wanted", [
+    ("paper", "all", ["curriculum", "naive_1e-5", "naive_1e-4"]), ("demo", "all", ["curriculum", "naive_1e-4"]),
+    ("demo", "naive_1e-5", ["naive_1e-5"])])
+def test_a_preset_runs_its_own_variants_and_others_by_name(tiny_cohort, preset, chosen, wanted) -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    args = parser.parse_args([str(BUNDLE), "--datalist", str(tiny_cohort.list), "--out", "out", "--preset", preset,
+                              "--variants", chosen])
+    assert read_study(args)[0].variants == wanted
 
 
 @pytest.mark.parametrize("word, message", [("weights", "give NAME=VALUE"), ("weights=", "give NAME=VALUE"),
