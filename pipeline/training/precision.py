@@ -1,9 +1,9 @@
 """Mixed precision as a switch: bfloat16 on GPUs, and on CPUs only where it is proved on the spot.
 
-On CPUs with AMX, oneDNN's bfloat16 3D convolutions return wrong gradients at some shapes, at times finite ones of
-1e26. MONAI's `amp` does nothing on a CPU. So a CPU run that asks for bfloat16 first trains a copy for a few steps in
-both precisions, on the run's own batches: gradients must stay finite and of the same size, and the loss curves
-must agree. While it trains, `StopOnDivergence` stops a run whose gradients explode.
+On CPUs with AMX or AVX512_BF16, oneDNN's bfloat16 3D convolutions return wrong gradients at some shapes, at times
+finite ones of 1e26. MONAI's `amp` does nothing on a CPU. So a CPU run that asks for bfloat16 first trains a copy for a
+few steps in both precisions, on the run's own batches: gradients must stay finite and of the same size, and the loss
+curves must agree. While it trains, `StopOnDivergence` stops a run whose gradients explode.
 
 A processor without units for it emulates bfloat16, up to twenty times slower than float32, and one with some may gain
 nothing. `auto` takes the faster of the two by the same steps.
