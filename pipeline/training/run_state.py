@@ -27,7 +27,8 @@ STATE = "resume.pt"
 class RunState:
     """Saves the best model and, after every epoch, all that a continuation needs; restores it at the start.
 
-    Put it after the handler that validates in `train#handlers`, and before `EarlyStop`, which needs what it restores.
+    Attach it after the handlers that validate and that step the schedule, and before `EarlyStop`, which needs what it
+    restores: `Housekeeping` does, as the last entry of `train#handlers`.
     Files are written under a temporary name and renamed. The best model is a bare state dict, which
     `monai.bundle.load` and MONAI Label read. A SIGTERM ends the process with status 143; the last finished epoch is
     on disk by then.
@@ -40,13 +41,15 @@ class RunState:
         evaluator: its key metric decides which epoch is best; without one, the last is.
         filename: name of the best model.
         resume: go on from `resume.pt` where there is one.
+        scheduler: of the learning rate; its state belongs to the run's where there is one.
     """
 
     def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, output_dir: Path | str,
                  ckpt_dir: Path | str, evaluator: Engine | None = None, filename: str = "model.pt",
-                 resume: bool = True) -> None:
+                 resume: bool = True, scheduler: torch.optim.lr_scheduler.LRScheduler | None = None) -> None:
         self.network = network
         self.optimizer = optimizer
+        self.scheduler = scheduler
         self.evaluator = evaluator
         self.state_path = Path(output_dir) / STATE
         self.best_path = Path(ckpt_dir) / filename
@@ -67,6 +70,8 @@ class RunState:
             state = torch.load(self.state_path, map_location="cpu", weights_only=True)
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
+            if self.scheduler is not None:
+                self.scheduler.load_state_dict(state["scheduler"])
         except (RuntimeError, KeyError, EOFError, ValueError, OSError, pickle.UnpicklingError) as error:
             reason = (str(error).splitlines() or ["damaged"])[0][:100]
             raise InputError(f"{self.state_path.name}: does not fit this run ({reason}); "
@@ -101,6 +106,7 @@ class RunState:
             "iteration": engine.state.iteration,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            **({"scheduler": self.scheduler.state_dict()} if self.scheduler is not None else {}),
             "best_metric": float(self.evaluator.state.best_metric) if self.evaluator is not None else 0.0,
             "best_epoch": int(best),
             "precision": getattr(self.network, "precision", None),  # of `place`
