@@ -255,8 +255,7 @@ def tiny_crops(ultrasound_cohort: Cohort, tmp_path_factory: pytest.TempPathFacto
     from transforms import LoadCenterCrops
 
     folder = tmp_path_factory.mktemp("crops")
-    prepare.run(ultrasound_cohort.list, folder, CENTER_CROPS, LoadCenterCrops((16, 40, 40), healthy=2),
-                {"channels": ["image"]}, 1)
+    prepare.run(ultrasound_cohort.list, folder, CENTER_CROPS, LoadCenterCrops((16, 40, 40), healthy=2), 1)
     return folder
 
 
@@ -288,7 +287,7 @@ def tiny_views(mammography_cohort: Cohort, tmp_path_factory: pytest.TempPathFact
     from transforms import LoadViews
 
     folder = tmp_path_factory.mktemp("views")
-    prepare.run(mammography_cohort.list, folder, VIEWS, LoadViews(), {"channels": ["image"]}, 1)
+    prepare.run(mammography_cohort.list, folder, VIEWS, LoadViews(), 1)
     torch.save(mammogram_resnet(18, widen=0.125).state_dict(), folder / "holistic.pt")
     middle = {regions.image_key(case): {"center": [64.0, 40.0], "score": 0.0}
               for case in prepared.load(folder)["images"]}

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -28,8 +28,21 @@ VERSION = 6  # raise it whenever the same parameters give other arrays
 _RECORDS = "records"
 
 
-def run(datalist: Path | str, output: Path | str, unit: Unit,
-        preprocessing: Callable[[Mapping[str, Any]], Mapping[str, Any]], parameters: Mapping[str, Any],
+class Preprocessing(Protocol):
+    """What loads an exam, such as `transforms.LoadBreastsd`.
+
+    Attributes:
+        parameters: what the arrays depend on, as numbers, texts and lists: what it was built with. Among them
+            `channels`, the images that it reads.
+    """
+
+    parameters: dict[str, Any]
+
+    def __call__(self, data: Any) -> Mapping[Any, Any]:
+        """Turn a unit's inputs into its result, see there."""
+
+
+def run(datalist: Path | str, output: Path | str, unit: Unit, preprocessing: Preprocessing,
         workers: int | None = None) -> Path:
     """Prepare every exam of a datalist.
 
@@ -37,9 +50,7 @@ def run(datalist: Path | str, output: Path | str, unit: Unit,
         datalist: the list.
         output: folder for the arrays and `prepared.json`.
         unit: what an exam is divided into.
-        preprocessing: turns `unit`'s inputs into its result, see there.
-        parameters: what the arrays depend on, as numbers, texts and lists; must hold `channels`. An exam is
-            prepared again where they change.
+        preprocessing: turns `unit`'s inputs into its result. An exam is prepared again where its parameters change.
         workers: processes; default: one a core.
 
     Returns:
@@ -48,9 +59,8 @@ def run(datalist: Path | str, output: Path | str, unit: Unit,
     Raises:
         InputError: the datalist has errors, or exams could not be prepared (all others were).
     """
-    source, output = load(datalist), Path(output)
-    channels = list(parameters["channels"])
-    files = list(unit.files(channels))
+    source, output, parameters = load(datalist), Path(output), preprocessing.parameters
+    files = list(unit.files(parameters["channels"]))
     demanded = [name for name in files if not unit.partial or all(name in e.images for e in source.exams)]
     errors = [issue for issue in verify(source, contrasts=demanded, quick=True) if issue.severity == "error"]
     if errors:
@@ -97,8 +107,8 @@ def _present(exam: Exam, files: Sequence[str]) -> list[str]:
     return [name for name in files if name in exam.images]
 
 
-def _prepare(exam: Exam, source: Datalist, output: Path, preprocessing: Callable[..., Mapping[str, Any]],
-             unit: Unit, files: Sequence[str], key: str) -> tuple[str, str] | None:
+def _prepare(exam: Exam, source: Datalist, output: Path, preprocessing: Preprocessing, unit: Unit,
+             files: Sequence[str], key: str) -> tuple[str, str] | None:
     """Prepare one exam; returns its id and the reason where that failed."""
     torch.set_num_threads(1)  # one process a core already
     paths = {c: source.path(exam, c) for c in _present(exam, files)}

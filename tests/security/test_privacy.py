@@ -46,7 +46,7 @@ def test_preparing_names_no_patient(secret, tmp_path, capfd, damaged) -> None:
         path.write_bytes(path.read_bytes()[:-500])
     message = ""
     try:
-        prepare.run(secret.list, tmp_path / "out", BREASTS, LoadBreastsd("image", **SETTINGS), SETTINGS, workers=1)
+        prepare.run(secret.list, tmp_path / "out", BREASTS, LoadBreastsd("image", **SETTINGS), workers=1)
     except InputError as error:
         message = str(error)
     assert bool(message) == damaged

@@ -36,6 +36,9 @@ class LoadLesionSlices(Transform):
         subtraction: `post1-pre`, what readers look at, or `pre-post1`, as §2.1 has it to the letter.
         shrink_factor, iterations: of the bias correction; no iterations leave the images as they are.
         shared: contrast whose bias field serves all phases; None: each its own, as the paper.
+
+    Attributes:
+        parameters: what the arrays depend on, as JSON can hold it.
     """
 
     def __init__(self, channels: Sequence[str] = CONTRASTS, size: int = 50, extent: float = 10.0,
@@ -55,6 +58,9 @@ class LoadLesionSlices(Transform):
         self.iterations = list(iterations)
         self.shared = shared
         self.correct = N4BiasFieldCorrection(tuple(shrink_factor), self.iterations or [0], return_log_field=True)
+        self.parameters = {"channels": list(channels), "patch_size": self.size, "extent": self.extent,
+                           "subtraction": subtraction, "shrink_factor": list(shrink_factor),
+                           "iterations": self.iterations, "shared": shared}
 
     @property
     def read(self) -> list[str]:
@@ -214,6 +220,7 @@ class LoadLesionSlicesd(Transform):
 
     def __init__(self, **options: Any) -> None:
         self.load = LoadLesionSlices(**options)
+        self.parameters = self.load.parameters
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         image = self.load(data["image"], data["lesions"], data.get("mask"))

@@ -44,6 +44,9 @@ class LoadBreasts(Transform):
         align: shift each later phase onto the first, every breast by itself (`breast_mri.motion`); the shift becomes
             part of the one interpolation. Ours: the paper does not mention motion.
         sides: breasts that the exam has.
+
+    Attributes:
+        parameters: what the arrays depend on, as JSON can hold it; not `sides`, which each prepared exam brings.
     """
 
     def __init__(self, channels: Sequence[str], matrix: Sequence[int] = (512, 512, 32), rows: int = 256,
@@ -56,6 +59,8 @@ class LoadBreasts(Transform):
         self.layout = Layout(triple(matrix), int(rows), field_of_view)
         self.align = bool(align)
         self.sides = tuple(sides)
+        self.parameters = {"channels": list(channels), "matrix": list(self.layout.matrix), "rows": self.layout.rows,
+                           "field_of_view": field_of_view, "align": self.align}
 
     def __call__(self, exam: Any, sides: Sequence[str] | None = None) -> MetaTensor:
         """Load one exam.
@@ -145,6 +150,7 @@ class LoadBreastsd(MapTransform):
                  sides: Sequence[str] = SIDES, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
         self.load = LoadBreasts(channels, matrix, rows, field_of_view, align, sides)
+        self.parameters = self.load.parameters
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)

@@ -40,6 +40,9 @@ class LoadCenterCrops(Transform):
         places: relative places `(x, y, z)` in 0–1 of lesions; without any, all healthy crops lie at random, as the
             paper's.
         seed: of the places of healthy crops.
+
+    Attributes:
+        parameters: what the arrays depend on, as JSON can hold it.
     """
 
     def __init__(self, shape: Sequence[int] = (28, 280, 280), healthy: int = 2,
@@ -56,6 +59,10 @@ class LoadCenterCrops(Transform):
         self.far_mm = far_mm
         self.places = np.reshape(np.asarray(places, float), (-1, 3))
         self.seed = int(seed)
+        self.parameters = {"channels": ["image"], "crop": [int(n) for n in shape], "healthy": self.healthy,
+                           "axes": list(axes), "spacing": None if spacing is None else [float(mm) for mm in spacing],
+                           "far_mm": None if far_mm is None else float(far_mm), "places": self.places.tolist(),
+                           "seed": self.seed}
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Load one volume.

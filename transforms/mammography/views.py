@@ -31,11 +31,15 @@ class LoadViews(Transform):
     Args:
         stored: how the files are stored, as of `transforms.read_mammogram`.
         check_side: compare each side with the edge that the tissue touches.
+
+    Attributes:
+        parameters: what the arrays depend on, as JSON can hold it.
     """
 
     def __init__(self, stored: str | None = None, check_side: bool = True) -> None:
         self.stored = stored
         self.check_side = bool(check_side)
+        self.parameters = {"channels": ["image"], "stored": stored, "check_side": self.check_side}
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Read one examination.

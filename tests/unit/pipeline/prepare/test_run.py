@@ -125,9 +125,7 @@ def cohort(phantom_cohort):
 
 
 def run(cohort, output: Path, **changed) -> dict:
-    parameters = {**SMALL, **changed}
-    load = LoadBreastsd("image", **parameters)
-    prepare.run(cohort.list, output, BREASTS, load, parameters, workers=1)
+    prepare.run(cohort.list, output, BREASTS, LoadBreastsd("image", **{**SMALL, **changed}), workers=1)
     return prepared.load(output)
 
 
@@ -227,8 +225,7 @@ def half(file, array):
         os.kill(os.getpid(), signal.SIGKILL)
     save(file, array)
 np.save = half
-parameters = {parameters}
-prepare.run(sys.argv[1], sys.argv[2], BREASTS, LoadBreastsd("image", **parameters), parameters, workers=1)
+prepare.run(sys.argv[1], sys.argv[2], BREASTS, LoadBreastsd("image", **{parameters}), workers=1)
 """
 
 

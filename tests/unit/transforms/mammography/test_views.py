@@ -73,7 +73,7 @@ def exams(tmp_path):
 def test_prepared_images_have_the_labels_of_the_paper(exams, tmp_path, capsys) -> None:
     boxes = read_boxes(boxes_beside(exams))
     folder = tmp_path / "prepared"
-    prepare.run(exams, folder, Views(boxes), LoadViews(), {"channels": ["image"]}, 1)
+    prepare.run(exams, folder, Views(boxes), LoadViews(), 1)
     assert "1 exams lack a view, 1 have more than four images" in capsys.readouterr().out
 
     def labels(**options):
@@ -93,7 +93,7 @@ def test_prepared_images_have_the_labels_of_the_paper(exams, tmp_path, capsys) -
 
 def test_what_was_cut_is_read_back_whole(exams, tmp_path) -> None:
     folder = tmp_path / "prepared"
-    prepare.run(exams, folder, VIEWS, LoadViews(), {"channels": ["image"]}, 1)
+    prepare.run(exams, folder, VIEWS, LoadViews(), 1)
     case = next(c for c in views(folder, 0, *SPLITS) if c["image_id"] == "R-CC")
     whole = np.asarray(Image.open(tmp_path / "E0" / "R-CC.png"))[:, ::-1].astype(np.float32)
     assert np.load(case["image"]).shape[2:] < whole.shape
