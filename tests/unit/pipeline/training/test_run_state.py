@@ -19,7 +19,7 @@ from commands import ROOT
 from ignite.engine import Engine, Events
 from ignite.metrics import Loss
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
-from monai.handlers import ValidationHandler
+from monai.handlers import LrScheduleHandler, ValidationHandler
 from monai.transforms import Compose
 from monai.utils import set_determinism
 from torch import nn
@@ -29,12 +29,10 @@ from pipeline.breast_mri.breasts import breasts
 from pipeline.errors import InputError
 from pipeline.training import outputs as engine
 from pipeline.training.batches import BalancedSampler, SeededDataset, collate
-from pipeline.training.early_stop import EarlyStop
-from pipeline.training.run_state import RunState
-from pipeline.training.stop_on_divergence import StopOnDivergence
+from pipeline.training.housekeeping import Housekeeping
 from transforms import LoadPreparedd, RandRotateFlipd
 
-TRAIN = ROOT / "bundles" / "breast_mri_curriculum" / "configs" / "train.yaml"
+TRAIN = ROOT / "bundles" / "breast_mri_transfer" / "configs" / "train.yaml"  # has a schedule
 ORDER = [handler["_target_"] for handler in yaml.safe_load(TRAIN.read_text())["train"]["handlers"]]
 
 
@@ -53,30 +51,34 @@ class Run:
     patience: int = 50
     stop_at: int | None = None  # an iteration that does not come to its end
     gradients: bool = False
+    step: int = 100  # epochs between drops of the rate
     resume: bool = True
     losses: list[float] = field(default_factory=list)
     weights: list[dict[str, torch.Tensor]] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)  # of each step
 
     def __post_init__(self) -> None:
         set_determinism(seed=5)
         self.network = nn.Sequential(nn.Conv3d(2, 4, 3, 2), nn.LeakyReLU(), nn.Dropout(0.3), nn.AdaptiveAvgPool3d(1),
                                      nn.Flatten(), nn.Linear(4, 2))
         self.optimizer = torch.optim.Adam(self.network.parameters(), self.lr)
+        self.scheduler = torch.optim.lr_scheduler.StepLR(self.optimizer, self.step, 0.1)
         self.evaluator = SupervisedEvaluator(
             torch.device("cpu"), self.loader("validation"), self.network, decollate=False,
             key_val_metric={"val_loss": Loss(nn.CrossEntropyLoss(), engine.logits_and_labels)},
             metric_cmp_fn=engine.lower_is_better)
         handlers = {
             "ValidationHandler": ValidationHandler(1, self.evaluator),
-            "pipeline.training.stop_on_divergence.StopOnDivergence": StopOnDivergence(self.network, self.gradients),
-            "pipeline.training.early_stop.EarlyStop": EarlyStop(self.evaluator, self.patience),
-            "pipeline.training.run_state.RunState": RunState(self.network, self.optimizer, self.folder, self.folder,
-                                                   self.evaluator, resume=self.resume),
+            "LrScheduleHandler": LrScheduleHandler(self.scheduler, print_lr=False),
+            "pipeline.training.housekeeping.Housekeeping": Housekeeping(
+                self.network, self.optimizer, self.evaluator, self.folder, self.folder, scheduler=self.scheduler,
+                patience=self.patience, precision="bf16" if self.gradients else "fp32", resume=self.resume,
+                quiet=True),
         }
         self.trainer = SupervisedTrainer(
             torch.device("cpu"), self.max_epochs, self.loader("train"), self.network, self.optimizer,
             nn.CrossEntropyLoss(), decollate=False,
-            train_handlers=[handlers[name] for name in ORDER if name in handlers])
+            train_handlers=[handlers[name] for name in ORDER])
         self.trainer.add_event_handler(Events.ITERATION_STARTED, self.interrupt)
         self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self.note)
 
@@ -90,6 +92,7 @@ class Run:
     def interrupt(self, engine: Engine) -> None:
         if engine.state.iteration == self.stop_at:
             raise Interrupted
+        self.rates.append(self.optimizer.param_groups[0]["lr"])
 
     def note(self, engine: Engine) -> None:
         self.losses.append(self.evaluator.state.metrics["val_loss"])
@@ -141,6 +144,19 @@ def test_interrupted_equals_uninterrupted_bit_for_bit(data, tmp_path, stops) -> 
     assert equal(last.state(), whole.state())
     assert equal(*(torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("whole", "parts")))
     assert last.losses == whole.losses[-len(last.losses):]
+
+
+@pytest.mark.parametrize("stop", [4, 5, 6], ids=["before the drop", "with the drop's first step", "behind it"])
+def test_a_schedule_goes_on_where_it_was(data, tmp_path, stop) -> None:
+    settings = {"max_epochs": 5, "step": 2}
+    whole = Run(tmp_path / "whole", data, **settings).run()
+    assert whole.rates == pytest.approx([1e-2] * 4 + [1e-3] * 4 + [1e-4] * 2)
+    with pytest.raises(Interrupted):
+        Run(tmp_path / "parts", data, stop_at=stop, **settings).run()
+    last = Run(tmp_path / "parts", data, **settings).run()
+    assert last.rates == whole.rates[-len(last.rates):] and len(last.rates) < 10
+    assert equal(last.state(), whole.state()) and whole.state()["scheduler"]["last_epoch"] == 5
+    assert equal(last.network.state_dict(), whole.network.state_dict())
 
 
 def test_another_seed_or_rate_gives_another_model(data, tmp_path) -> None:
