@@ -288,7 +288,9 @@ def tiny_views(mammography_cohort: Cohort, tmp_path_factory: pytest.TempPathFact
 
     folder = tmp_path_factory.mktemp("views")
     prepare.run(mammography_cohort.list, folder, VIEWS, LoadViews(), 1)
-    torch.save(mammogram_resnet(18, widen=0.125).state_dict(), folder / "holistic.pt")
+    sizes = {"layers": 18, "widen": 0.125}
+    torch.save(mammogram_resnet(**sizes).state_dict(), folder / "holistic.pt")
+    (folder / "settings.json").write_text(json.dumps(sizes))  # what a config must be told to load it
     middle = {regions.image_key(case): {"center": [64.0, 40.0], "score": 0.0}
               for case in prepared.load(folder)["images"]}
     regions.save(folder / "regions.json", regions.identity(folder / "holistic.pt", 976, 976, 0), middle)

@@ -27,27 +27,12 @@ TRAININGS = [  # train.yaml, and with each overlay on it that trains
 
 UNITS = r"§|Ours|epoch|voxel|degree|mm|breast|process|fold|part|channel|map|row|level|axes"
 
-# What differs between bundles: the fixture of prepared data, settings that make inference small, the network's input,
-# and the settings that prepare.yaml and inference.yaml must share.
-PREPARED = {"breast_mri_curriculum": "tiny_prepared", "breast_mri_transfer": "tiny_lesions",
-            "breast_ultrasound_center_point": "tiny_crops", "mammography_attention": "tiny_views"}
-GIVEN = {"breast_mri_curriculum": {"backbone": None}, "breast_mri_transfer": {"weights": None}}
-SMALL = {
-    "breast_mri_curriculum": {"matrix": [128, 128, 8], "rows": 64, "spread": 2.0},
-    "breast_mri_transfer": {"patch_size": 12, "shrink_factor": [1, 1, 1], "iterations": [2], "image_size": 64},
-    "breast_ultrasound_center_point": {"shape": [8, 32, 32], "step": [8, 16, 16], "widths": [4, 4, 4, 4]},
-    "mammography_attention": {"layers": 18, "widen": 0.125, "width": 48, "size": 48, "region": 32},
-}
-INPUT = {"breast_mri_curriculum": (64, 64, 8), "breast_mri_transfer": (64, 64),
-         "breast_ultrasound_center_point": (8, 64, 64), "mammography_attention": (64, 64)}
-SHARED = {
-    "breast_mri_curriculum": ("channels", "matrix", "rows", "field_of_view", "align"),
-    "breast_mri_transfer": ("patch_size", "extent", "subtraction", "shrink_factor", "iterations", "shared"),
-    "breast_ultrasound_center_point": ("axes", "spacing"),
-    "mammography_attention": ("stored", "check_side"),
-}
-EXAMS = {"breast_ultrasound_center_point": "ultrasound_cohort",  # of inference; the others have MRI
-         "mammography_attention": "mammography_cohort"}
+# By modality and by what an exam is divided into, so that a bundle more needs no entry: what tests must know of a
+# bundle stands in the bundle.
+COHORTS = {"MR": "phantom_cohort", "US": "ultrasound_cohort", "MG": "mammography_cohort"}
+PREPARED = {"breasts": "tiny_prepared", "lesions": "tiny_lesions", "crops": "tiny_crops", "images": "tiny_views"}
+PATHS = {"bundle_root", "dataset_dir", "output_dir", "device"}  # keys that no two configs need to share
+WEIGHTS = {"weights", "backbone"}  # keys of files that a training may start from
 
 each_bundle = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
 each_config = pytest.mark.parametrize(
@@ -56,6 +41,24 @@ each_config = pytest.mark.parametrize(
 
 def config(bundle: Path, name: str) -> dict[str, Any]:
     return yaml.safe_load((bundle / "configs" / f"{name}.yaml").read_text())
+
+
+def image_of(bundle: Path) -> dict[str, Any]:
+    """The input image, as `metadata.json` describes it."""
+    meta = json.loads((bundle / "configs" / "metadata.json").read_text())
+    return meta["network_data_format"]["inputs"]["image"]
+
+
+def unit_of(bundle: Path, cohort: Any) -> Any:
+    """What `prepare.yaml` divides an exam into."""
+    parser = ConfigParser({**config(bundle, "prepare"), "datalist": str(cohort.list)})
+    return parser.get_parsed_content("unit")
+
+
+def settings(content: dict[str, Any]) -> dict[str, Any]:
+    """The settings at the top of a config: what is neither a path, a component nor an expression."""
+    return {key: value for key, value in content.items() if key not in {*PATHS, "imports", "initialize", "run"}
+            and not isinstance(value, dict) and not str(value).startswith("$")}
 
 
 def leaves(content: Any) -> Iterator[Any]:
@@ -78,13 +81,16 @@ def test_layout_and_name(bundle) -> None:
 
 @pytest.mark.parametrize("files", TRAININGS, ids=lambda files: "+".join(p.stem for p in files))
 def test_training_has_the_properties_that_monai_asks_for(files, request, tmp_path) -> None:
-    prepared = request.getfixturevalue(PREPARED[files[0].parents[1].name])
-    given = dict(GIVEN.get(files[0].parents[1].name, {}))
-    if files[-1].stem == "attention":  # what the model before it leaves
-        given |= {"regions": str(prepared / "regions.json"), "holistic": str(prepared / "holistic.pt"), "layers": 18,
-                  "widen": 0.125}
+    bundle = files[0].parents[1]
+    cohort = request.getfixturevalue(COHORTS[image_of(bundle)["modality"]])
+    prepared = request.getfixturevalue(PREPARED[unit_of(bundle, cohort).name])
+    merged = ConfigParser.load_config_files([str(p) for p in files])
+    given: dict[str, Any] = dict.fromkeys(WEIGHTS & merged.keys())
+    left = {key: path for key in merged for path in prepared.glob(f"{key}.*")}  # by the stages before it
+    if left:
+        given |= {key: str(path) for key, path in left.items()} | json.loads((prepared / "settings.json").read_text())
     workflow = ConfigWorkflow([str(p) for p in files], workflow_type="train", logging_file=False,
-                              bundle_root=str(files[0].parents[1]), dataset_dir=str(prepared), **given,
+                              bundle_root=str(bundle), dataset_dir=str(prepared), **given,
                               output_dir=str(tmp_path), ckpt_dir=str(tmp_path), workers=0)
     workflow.initialize()
     assert workflow.check_properties() == []
@@ -95,21 +101,23 @@ def test_training_has_the_properties_that_monai_asks_for(files, request, tmp_pat
                 for name in ("train", "validate")}
     patients["test"] = {case["patient_id"] for case in cases if case["splits"][0] == "test"}
     assert all(patients.values()) and len(set.union(*patients.values())) == sum(map(len, patients.values()))
-    if files[-1].stem == "attention":  # it starts from the holistic weights
-        first = torch.load(prepared / "holistic.pt", weights_only=True)["conv1.weight"]
-        assert torch.equal(workflow.parser.get_parsed_content("network_def").conv1.weight, first)
+    for path in left.values():  # a model among them is what it starts from
+        if path.suffix == ".pt":
+            network = workflow.parser.get_parsed_content("network_def")
+            for name, tensor in torch.load(path, weights_only=True).items():
+                assert torch.equal(network.state_dict()[name], tensor)
 
 
 @each_bundle
 def test_inference_works_from_any_folder(bundle, request, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    cohort = request.getfixturevalue(EXAMS.get(bundle.name, "phantom_cohort"))
+    cohort = request.getfixturevalue(COHORTS[image_of(bundle)["modality"]])
     exam = cohort.path(0).parent
-    given = {**SMALL[bundle.name], "load_pretrain": False}
-    if bundle.name == "breast_mri_transfer":
-        given["lesions"] = str(cohort.folder / "lesions.csv")
-    workflow = ConfigWorkflow(str(bundle / "configs" / "inference.yaml"), workflow_type="infer", logging_file=False,
-                              bundle_root=str(bundle), dataset_dir=str(exam), output_dir=str(tmp_path / "out"), **given)
+    files = [str(bundle / "configs" / f"{name}.yaml") for name in ("inference", "demo_inference")]
+    asked = re.findall(r"^(\w+): null  # asked for", Path(files[0]).read_text(), re.MULTILINE)
+    tables = {key: str(cohort.folder / f"{key}.csv") for key in asked if key != "dataset_dir"}
+    workflow = ConfigWorkflow(files, workflow_type="infer", logging_file=False, bundle_root=str(bundle),
+                              dataset_dir=str(exam), output_dir=str(tmp_path / "out"), load_pretrain=False, **tables)
     workflow.initialize()
     assert workflow.check_properties() == []
     workflow.run()
@@ -144,7 +152,8 @@ def test_export_to_torchscript(bundle, tmp_path) -> None:
     ckpt_export("network_def", filepath=str(tmp_path / "model.ts"), ckpt_file=str(tmp_path / "model.pt"),
                 meta_file=str(bundle / "configs" / "metadata.json"),
                 config_file=str(bundle / "configs" / "inference.yaml"), bundle_root=str(bundle))
-    image = torch.randn(1, len(parser.get("channels", ["image"])), *INPUT[bundle.name])
+    described = image_of(bundle)
+    image = torch.randn(1, described["num_channels"], *(min(n, 64) for n in described["spatial_shape"]))
     with torch.no_grad():
         assert torch.equal(torch.jit.load(tmp_path / "model.ts")(image), network(image))
 
@@ -184,37 +193,90 @@ def test_configs_agree(bundle) -> None:
     train, inference, prepare = (config(bundle, name) for name in ("train", "inference", "prepare"))
     started = {k: v for k, v in train["network_def"].items() if k != "weights"}  # what inference loads anyway
     assert started == inference["network_def"]
-    for key in train.keys() & inference.keys() & {"channels", "gains", "shown", "image_size", "top", "sub_range"}:
-        assert train[key] == inference[key]
-    for key in SHARED[bundle.name]:
-        assert prepare[key] == inference[key]
+    trained, answered, first = settings(train), settings(inference), settings(prepare)
+    for key in trained.keys() & answered.keys() - WEIGHTS:
+        assert trained[key] == answered[key]
+    for key in first.keys() & answered.keys() - trained.keys():
+        assert first[key] == answered[key]
+    assert set(answered.get("channels", ())) <= set(first.get("channels", ()))
     demo = {name: bundle / "configs" / f"demo_{name}.yaml" for name in ("prepare", "inference")}
     if demo["prepare"].is_file():
-        first, second = (yaml.safe_load(path.read_text()) for path in demo.values())
-        assert {key: value for key, value in first.items() if key in inference}.items() <= second.items()
-
-    def steps(content: dict[str, Any]) -> list[dict[str, Any]]:
-        between = ("transforms.LoadPreparedd", "transforms.LoadSliced",
-                   "pipeline.breast_mri.answer_lesions.StackPatchesd")
-        return [{key: value for key, value in step.items() if key != "sides"}  # in prepare, a matter of each exam
-                for step in content if step["_target_"] not in between]
-
-    # Inference prepares like prepare.yaml and then goes on like train.yaml. Whole volumes are cut after they are read:
-    # tests/unit/pipeline/test_volumes.py holds that their windows are crops. Both mammography models answer one exam:
-    # tests/bundles/test_mammography_runs.py holds that its scores are those of evaluation.
-    if bundle.name in ("breast_ultrasound_center_point", "mammography_attention"):
-        return
-    first = prepare["preprocessing"]
-    wanted = steps(first.get("transforms", [first]) + train["train"]["deterministic_transforms"])
-    assert steps(inference["preprocessing"]["transforms"]) == wanted
+        small, smaller = (yaml.safe_load(path.read_text()) for path in demo.values())
+        assert {key: value for key, value in small.items() if key in inference}.items() <= smaller.items()
 
 
 @each_bundle
-def test_handlers_are_a_literal_list(bundle) -> None:
-    handlers = config(bundle, "train")["train"]["handlers"]  # MONAI Label walks it
+def test_inference_prepares_as_training_does(bundle) -> None:
+    """It loads like prepare.yaml; and where training validates with its own deterministic steps, it goes on like them.
+
+    Ultrasound maps whole volumes, whose windows tests/unit/pipeline/explain/test_windows.py holds to be crops.
+    Mammography and it validate in steps of their own: tests of their runs hold inference's scores to be evaluation's.
+    """
+    train, inference, prepare = (config(bundle, name) for name in ("train", "inference", "prepare"))
+    given = inference["preprocessing"]["transforms"]
+    loader = {key: value for key, value in given[0].items() if key != "sides"}  # in prepare, a matter of each exam
+    if loader["_target_"] == prepare["preprocessing"]["_target_"]:
+        assert loader == prepare["preprocessing"]
+    if train["validate"]["preprocessing"]["transforms"] == "%train#deterministic_transforms":
+        steps = train["train"]["deterministic_transforms"]
+        assert steps[0]["_target_"].startswith("transforms.Load")  # what was prepared
+        assert given[len(given) - len(steps) + 1:] == steps[1:]
+
+
+@pytest.mark.parametrize("part", ["train#trainer", "train#dataloader", "train#sampler", "train#inferer",
+                                  "validate#inferer", "initialize", "run", "finalize"])
+def test_all_bundles_are_wired_alike(part) -> None:
+    wired = [ConfigParser(config(bundle, "train"))[part] for bundle in BUNDLES]
+    assert all(each == wired[0] for each in wired)
+
+
+@pytest.mark.parametrize("part", ["initialize", "run"])
+def test_all_bundles_prepare_alike(part) -> None:
+    wired = [config(bundle, "prepare")[part] for bundle in BUNDLES]
+    assert all(each == wired[0] for each in wired)
+
+
+@each_bundle
+def test_the_evaluator_is_wired_alike_and_compares_as_its_metric_asks(bundle) -> None:
+    train = config(bundle, "train")
+    evaluator, reference = (dict(each["validate"]["evaluator"]) for each in (train, config(BUNDLES[0], "train")))
+    way = evaluator.pop("metric_cmp_fn", None)
+    reference.pop("metric_cmp_fn", None)
+    assert evaluator == reference
+    (key,) = train["validate"]["key_metric"]
+    assert way == ("$outputs.lower_is_better" if key.endswith("loss") else None)
+
+
+@each_bundle
+def test_handlers_are_a_literal_list_in_the_order_that_resuming_needs(bundle) -> None:
+    train = config(bundle, "train")
+    handlers = train["train"]["handlers"]  # MONAI Label walks it
     assert isinstance(handlers, list) and all(isinstance(h, dict) and "_target_" in h for h in handlers)
-    validation = next(h for h in handlers if h["_target_"] == "ValidationHandler")
-    assert validation["validator"] == "@validate#evaluator" and validation["interval"] == "@val_interval"
+    validation, *schedule, housekeeping = handlers
+    assert validation == {"_target_": "ValidationHandler", "validator": "@validate#evaluator", "epoch_level": True,
+                          "interval": "@val_interval"}
+    scheduled = "lr_scheduler" in train
+    assert schedule == [{"_target_": "LrScheduleHandler", "lr_scheduler": "@lr_scheduler",
+                         "print_lr": False}] * scheduled
+    if scheduled:
+        assert train["lr_scheduler"]["optimizer"] == "@optimizer"
+    keep = housekeeping.pop("keep")
+    assert housekeeping == {
+        "_target_": "pipeline.training.housekeeping.Housekeeping", "network": "@network_def",
+        "optimizer": "@optimizer", **({"scheduler": "@lr_scheduler"} if scheduled else {}),
+        "evaluator": "@validate#evaluator", "output_dir": "@output_dir", "ckpt_dir": "@ckpt_dir",
+        "model_name": "@model_name", **({"patience": "@patience"} if keep == "best" else {}),
+        "precision": "@precision", "resume": "@resume", "quiet": "@quiet"}
+
+
+@pytest.mark.parametrize("path", [p for p in CONFIGS if p.read_text().startswith("# Overlay")],
+                         ids=lambda path: f"{path.parents[1].name}-{path.stem}")
+def test_overlays_append_imports(path) -> None:
+    """A list of their own would drop the imports that the configs under them need."""
+    overlay = yaml.safe_load(path.read_text()) or {}
+    assert "imports" not in overlay
+    base = path.parent / ("prepare.yaml" if path.stem == "far_prepare" else "train.yaml")
+    assert not set(overlay.get("+imports", ())) & set(yaml.safe_load(base.read_text())["imports"])
 
 
 @each_config
