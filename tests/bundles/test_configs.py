@@ -86,7 +86,8 @@ def test_training_has_the_properties_that_monai_asks_for(files, request, tmp_pat
     prepared = request.getfixturevalue(PREPARED[unit_of(bundle, cohort).name])
     merged = ConfigParser.load_config_files([str(p) for p in files])
     given: dict[str, Any] = dict.fromkeys(WEIGHTS & merged.keys())
-    left = {key: path for key in merged for path in prepared.glob(f"{key}.*")}  # by the stages before it
+    left = {key: path for key in merged for ending in ("pt", "json")  # by the stages before it
+            if (path := prepared / f"{key}.{ending}").is_file()}
     if left:
         given |= {key: str(path) for key, path in left.items()} | json.loads((prepared / "settings.json").read_text())
     workflow = ConfigWorkflow([str(p) for p in files], workflow_type="train", logging_file=False,
