@@ -10,7 +10,7 @@ BUNDLE := bundles/breast_mri_curriculum
 export CONSTRAINTS ?= constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-breast_mri_curriculum demo-breast_mri_transfer demo-breast_ultrasound_center_point demo-mammography_attention test test-fast lint bench clean
+.PHONY: help venv demo demo-breast_mri_curriculum demo-breast_mri_transfer demo-breast_ultrasound_center_point demo-mammography_attention test test-fast e2e lint bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 30
@@ -49,11 +49,18 @@ demo-mammography_attention: venv  ## the mammography paper on synthetic screenin
 	$(BIN)/python -m pipeline study bundles/mammography_attention --datalist $(DEMO)/mammography/cohort.json --out $(DEMO)/mammography/run --preset demo --folds $(FOLDS)
 	$(BIN)/python -m pipeline report $(DEMO)/mammography/run
 
-test: venv  ## all tests
-	$(BIN)/python -m pytest -q
+# One process a core, each with one thread; a file's tests stay together, because they share what they trained.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
 
-test-fast: venv  ## the tests that take under three minutes together
-	$(BIN)/python -m pytest -q -m "not slow"
+test: venv  ## all tests but `e2e`; those that measure run last, alone
+	$(PYTEST) -m "not e2e and not alone"
+	$(BIN)/python -m pytest -q -m "alone and not e2e" || [ $$? -eq 5 ]  # 5: there is none
+
+test-fast: venv  ## the tests that take under four minutes together
+	$(PYTEST) -m "not slow and not e2e and not alone"
+
+e2e: venv  ## server, browser, cluster, container, long fuzz and kills; what is not installed is skipped with its reason
+	$(BIN)/python -m pytest -q -m e2e || [ $$? -eq 5 ]
 
 lint: venv  ## ruff and mypy
 	$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]'

@@ -13,6 +13,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from data_lists.__main__ import main as convert
 from pipeline.datalist import Datalist, Exam, Lesion, load, save
@@ -28,6 +29,18 @@ SHAPE = (64, 64, 8)
 # index. 5 mm x 5 mm x 10 mm, the middle of the image at x = 0.
 AFFINE = np.array([[-5.0, 0, 0, 157.5], [0, 5.0, 0, -100.0], [0, 0, 10.0, -35.0], [0, 0, 0, 1]])
 CONTRASTS = ("pre", "post1", "t2")
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, write: Callable[[Path], Any]) -> Path:
+    """A folder that `write` fills once for all processes of a run, and that tests read only."""
+    shared = factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else factory.getbasetemp()
+    folder, done = shared / name, shared / f".{name}.done"
+    with FileLock(shared / f".{name}.lock"):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # another process failed in it
+            write(folder)
+            done.touch()
+    return folder
 
 
 @dataclass
@@ -104,7 +117,7 @@ def make_cohort() -> Callable[..., Cohort]:
 
 @pytest.fixture(scope="session")
 def _written_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_cohort(tmp_path_factory.mktemp("tiny")).folder
+    return made_once(tmp_path_factory, "tiny", write_cohort)
 
 
 @pytest.fixture
@@ -123,11 +136,12 @@ MATRIX, ROWS = (128, 128, 8), 64  # breasts of 64 x 64 x 8 voxels: two cells of 
 
 @pytest.fixture(scope="session")
 def _written_phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = breast_mri.write_cohort(tmp_path_factory.mktemp("phantom") / "cohort", PHANTOM, exams=12, seed=1,
-                                     workers=1, progress=False)
-    assert convert(["csv", str(folder / "exams.csv"), "--lesions", str(folder / "lesions.csv"), "--folds", "3",
-                    "-o", str(folder / "list.json")]) == 0
-    return folder
+    def write(folder: Path) -> None:
+        breast_mri.write_cohort(folder, PHANTOM, exams=12, seed=1, workers=1, progress=False)
+        assert convert(["csv", str(folder / "exams.csv"), "--lesions", str(folder / "lesions.csv"), "--folds", "3",
+                        "-o", str(folder / "list.json")]) == 0
+
+    return made_once(tmp_path_factory, "phantom", write)
 
 
 @pytest.fixture
@@ -187,7 +201,7 @@ def reseal() -> Callable[[Path, dict[str, Any]], Path]:
 @pytest.fixture(scope="session")
 def tiny_prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prepared dataset of 24 breasts in three folds. Shared: read it only."""
-    return write_prepared(tmp_path_factory.mktemp("prepared"))
+    return made_once(tmp_path_factory, "prepared", write_prepared)
 
 
 def seal(folder: Path, content: dict[str, Any]) -> Path:
@@ -231,7 +245,7 @@ def write_prepared_lesions(folder: Path, lesions: int = 18, size: int = 16, fold
 @pytest.fixture(scope="session")
 def tiny_lesions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Prepared patches of 18 lesions in three folds. Shared: read it only."""
-    return write_prepared_lesions(tmp_path_factory.mktemp("lesions"))
+    return made_once(tmp_path_factory, "lesions", write_prepared_lesions)
 
 
 # Synthetic ultrasound volumes, coarse enough for a fraction of a second each; crops of 16 × 40 × 40 voxels fit.
@@ -241,10 +255,12 @@ ULTRASOUND = breast_ultrasound.Preset((64, 64, 32), (1.8, 0.7, 3.4), breast_ultr
 @pytest.fixture(scope="session")
 def ultrasound_cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     """Thirty synthetic volumes, three folds and a held-out test. Shared: read it only."""
-    folder = breast_ultrasound.write_cohort(tmp_path_factory.mktemp("ultrasound") / "cohort", ULTRASOUND, exams=30,
-                                            seed=3, workers=1, progress=False)
-    assert convert(["csv", str(folder / "exams.csv"), "--lesions", str(folder / "lesions.csv"), "--modality", "US",
-                    "--folds", "3", "--held-out", "0.3", "-o", str(folder / "list.json")]) == 0
+    def write(folder: Path) -> None:
+        breast_ultrasound.write_cohort(folder, ULTRASOUND, exams=30, seed=3, workers=1, progress=False)
+        assert convert(["csv", str(folder / "exams.csv"), "--lesions", str(folder / "lesions.csv"), "--modality", "US",
+                        "--folds", "3", "--held-out", "0.3", "-o", str(folder / "list.json")]) == 0
+
+    folder = made_once(tmp_path_factory, "ultrasound", write)
     return Cohort(folder, folder / "list.json")
 
 
@@ -255,9 +271,8 @@ def tiny_crops(ultrasound_cohort: Cohort, tmp_path_factory: pytest.TempPathFacto
     from pipeline.prepare import run as prepare
     from transforms import LoadCenterCrops
 
-    folder = tmp_path_factory.mktemp("crops")
-    prepare.run(ultrasound_cohort.list, folder, CENTER_CROPS, LoadCenterCrops((16, 40, 40), healthy=2), 1)
-    return folder
+    return made_once(tmp_path_factory, "crops", lambda folder: prepare.run(
+        ultrasound_cohort.list, folder, CENTER_CROPS, LoadCenterCrops((16, 40, 40), healthy=2), 1))
 
 
 # Screening exams on a coarse detector.
@@ -268,10 +283,12 @@ MAMMOGRAPHY = mammography.Preset((128, 104), 1.82, 20, (14.0, 24.0),
 @pytest.fixture(scope="session")
 def mammography_cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     """Twenty synthetic screening exams of four views, two folds. Shared: read it only."""
-    folder = mammography.write_cohort(tmp_path_factory.mktemp("mammography") / "cohort", MAMMOGRAPHY, seed=1, workers=1,
-                                      progress=False)
-    assert convert(["csv", str(folder / "exams.csv"), "--modality", "MG", "--folds", "2", "-o",
-                    str(folder / "list.json")]) == 0
+    def write(folder: Path) -> None:
+        mammography.write_cohort(folder, MAMMOGRAPHY, seed=1, workers=1, progress=False)
+        assert convert(["csv", str(folder / "exams.csv"), "--modality", "MG", "--folds", "2", "-o",
+                        str(folder / "list.json")]) == 0
+
+    folder = made_once(tmp_path_factory, "mammography", write)
     return Cohort(folder, folder / "list.json")
 
 
@@ -287,15 +304,16 @@ def tiny_views(mammography_cohort: Cohort, tmp_path_factory: pytest.TempPathFact
     from pipeline.prepare import run as prepare
     from transforms import LoadViews
 
-    folder = tmp_path_factory.mktemp("views")
-    prepare.run(mammography_cohort.list, folder, VIEWS, LoadViews(), 1)
-    sizes = {"layers": 18, "widen": 0.125}
-    torch.save(mammogram_resnet(**sizes).state_dict(), folder / "holistic.pt")
-    (folder / "settings.json").write_text(json.dumps(sizes))  # what a config must be told to load it
-    middle = {regions.image_key(case): {"center": [64.0, 40.0], "score": 0.0}
-              for case in prepared.load(folder)["images"]}
-    regions.save(folder / "regions.json", regions.identity(folder / "holistic.pt", 976, 976, 0), middle)
-    return folder
+    def write(folder: Path) -> None:
+        prepare.run(mammography_cohort.list, folder, VIEWS, LoadViews(), 1)
+        sizes = {"layers": 18, "widen": 0.125}
+        torch.save(mammogram_resnet(**sizes).state_dict(), folder / "holistic.pt")
+        (folder / "settings.json").write_text(json.dumps(sizes))  # what a config must be told to load it
+        middle = {regions.image_key(case): {"center": [64.0, 40.0], "score": 0.0}
+                  for case in prepared.load(folder)["images"]}
+        regions.save(folder / "regions.json", regions.identity(folder / "holistic.pt", 976, 976, 0), middle)
+
+    return made_once(tmp_path_factory, "views", write)
 
 
 @pytest.fixture(scope="session")
