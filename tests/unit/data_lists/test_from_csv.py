@@ -3,46 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from sheets import HEADER, LESIONS, ROWS, refused, row, sheet
 
 from data_lists.__main__ import main
 from pipeline.datalist import load
-
-HEADER = "exam_id,patient_id,pre,post1,left_malignant,left_benign,right_malignant,right_benign"
-ROWS = [f"00{i},SECRET{i},00{i}/pre.nii.gz,00{i}/post1.nii.gz,{int(i % 2 == 0)},0,,1" for i in range(20)]
-LESIONS = "exam_id,side,x_mm,y_mm,z_mm,malignant"
-
-
-def sheet(
-    folder: Path, *, header: str = HEADER, rows: list[str] = ROWS, lesions: list[str] | None = None
-) -> list[str]:
-    """Write the sheets; returns the command's arguments."""
-    folder.joinpath("exams.csv").write_text("\n".join([header, *rows]) + "\n")
-    arguments = ["csv", str(folder / "exams.csv"), "-o", str(folder / "list.json")]
-    if lesions is not None:
-        folder.joinpath("lesions.csv").write_text("\n".join([LESIONS, *lesions]) + "\n")
-        arguments += ["--lesions", str(folder / "lesions.csv")]
-    return arguments
-
-
-def row(**cells: str) -> str:
-    """The first row with cells replaced, and more cells where other columns are named."""
-    values = {**dict(zip(HEADER.split(","), ROWS[0].split(","), strict=True)), **cells}
-    return ",".join(values.values())
-
-
-def refused(arguments: list, capsys: pytest.CaptureFixture[str]) -> str:
-    """Run a command that must refuse its input; returns its one line."""
-    assert main(arguments) == 2
-    out, err = capsys.readouterr()
-    assert out == "" and len(err.splitlines()) == 1 and err.startswith("error: ")
-    assert "SECRET" not in err and str(Path(arguments[1]).parent) not in err
-    assert not Path(arguments[3]).exists()
-    return err
 
 
 def test_what_is_written(tmp_path: Path) -> None:
@@ -70,27 +37,6 @@ def test_lps_centres_are_turned_to_ras(tmp_path: Path) -> None:
     assert [it.center_mm for it in load(tmp_path / "list.json").exams[0].lesions] == [
         (-40.5, 3.0, 12.0), (0.0, 0.0, 0.0)]
     assert "-0.0" not in (tmp_path / "list.json").read_text()
-
-
-def test_what_spreadsheet_programs_write(tmp_path: Path) -> None:
-    """A byte order mark, CR LF, semicolons, decimal commas, spaces, empty rows and an empty last column."""
-    arguments = sheet(tmp_path, lesions=[])
-    head = HEADER.replace(",", ";").replace("exam_id", "Exam_ID ") + ";reader1_left;"
-    body = [text.replace(",", ";").replace(";1;0;", "; 1,0 ;0;") + ";2,5;" for text in ROWS]
-    text = "\r\n".join([head, *body[:3], ";" * 9, *body[3:], ";" * 9, "", ""])
-    tmp_path.joinpath("exams.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
-    tmp_path.joinpath("lesions.csv").write_text(LESIONS.replace(",", ";") + "\n000;L;-40,5;1e1;0;1\n")
-    assert main(arguments) == 0
-    exams = load(tmp_path / "list.json").exams
-    assert [exam.exam_id for exam in exams] == [f"00{i}" for i in range(20)]
-    assert exams[0].breasts["L"]["malignant"] == 1 and exams[0].readers == {"reader1": {"L": 2.5}}
-    assert exams[0].lesions[0].center_mm == (-40.5, 10.0, 0.0)
-
-
-def test_quoted_texts_may_hold_separators_and_line_ends(tmp_path: Path) -> None:
-    arguments = sheet(tmp_path, header=HEADER + ",note_a", rows=[f'{text},"a, b\n""c"""' for text in ROWS])
-    assert main(arguments) == 0
-    assert len(load(tmp_path / "list.json").exams) == 20
 
 
 def test_images_of_other_names_and_missing_ones(tmp_path: Path) -> None:
@@ -126,21 +72,6 @@ def test_given_folds_are_kept(tmp_path: Path) -> None:
     assert datalist.folds["count"] == 4
     for fold in range(4):  # a quarter of the remaining 15 validates
         assert 3 <= sum(exam.split(fold) == "validation" for exam in datalist.exams) <= 4
-
-
-def test_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*sheet(tmp_path, lesions=["000,L,1,2,3,1", "001,R,1,2,3,0"]), "--name", "ours"]) == 0
-    out = capsys.readouterr().out
-    assert "SECRET" not in out
-    lines = [" ".join(line.split()) for line in out.splitlines()]
-    assert lines[0] == "ours (MR)"
-    assert "exams 20 of 20 patients" in lines
-    assert "breasts 40: 10 malignant, 0 benign, 10 none, 20 unknown" in lines
-    assert "lesions 2: 1 malignant" in lines
-    table = [line.split() for line in lines if line[:1].isdigit()]
-    assert len(table) == 5
-    for _, train, validation, test, malignant in table:
-        assert int(train) + int(validation) + int(test) == 20 and (test, malignant) == ("4", "2")
 
 
 @pytest.mark.parametrize(("header", "changed", "says"), [
@@ -221,25 +152,6 @@ def test_columns_of_lesions(tmp_path: Path, capsys) -> None:
     assert "row 3: lesion a of exam 000 is there a second time" in refused(arguments, capsys)
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", b"PK\x03\x04\xff\xfe", "exam_id\n".encode("utf-16")])
-def test_files_that_are_no_sheet(tmp_path: Path, capsys, content: bytes) -> None:
-    arguments = sheet(tmp_path)
-    tmp_path.joinpath("exams.csv").write_bytes(content)
-    assert "exams.csv" in refused(arguments, capsys)
-
-
-def test_header_without_exams(tmp_path: Path, capsys) -> None:
-    assert "no exam" in refused(sheet(tmp_path, rows=[]), capsys)
-
-
-def test_output_must_be_json_so_that_no_sheet_is_overwritten(tmp_path: Path, capsys) -> None:
-    arguments = sheet(tmp_path)
-    before = (tmp_path / "exams.csv").read_bytes()
-    assert main([*arguments[:3], str(tmp_path / "exams.csv")]) == 2
-    assert ".json" in capsys.readouterr().err
-    assert (tmp_path / "exams.csv").read_bytes() == before
-
-
 def test_a_refused_sheet_keeps_the_list_of_before(tmp_path: Path, capsys) -> None:
     assert main(sheet(tmp_path)) == 0
     before = (tmp_path / "list.json").read_bytes()
@@ -255,15 +167,3 @@ def test_the_same_sheet_gives_the_same_file(tmp_path: Path) -> None:
         written.append((tmp_path / "list.json").read_bytes())
     assert written[0] == written[1]
     assert json.loads(written[0])["folds"] == {"count": 5, "seed": 3}
-
-
-def test_as_a_program(tmp_path: Path) -> None:
-    arguments = sheet(tmp_path)
-    command = [sys.executable, "-m", "data_lists"]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    done = subprocess.run([*command, "csv", str(tmp_path / "none.csv"), *arguments[2:]],
-                          capture_output=True, text=True)
-    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "none.csv" in done.stderr
-    done = subprocess.run([*command, "--help"], capture_output=True, text=True)
-    assert done.returncode == 0 and "csv" in done.stdout

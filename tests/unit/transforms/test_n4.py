@@ -1,5 +1,7 @@
 """N4 against ITK's filter, against fields that are known, and by what must not change."""
 
+from __future__ import annotations
+
 import itk
 import numpy as np
 import pytest
@@ -7,7 +9,6 @@ import torch
 from scipy import ndimage
 
 from transforms import InputError, N4BiasFieldCorrection, N4BiasFieldCorrectiond
-from transforms.bspline import along_axes, basis, refinement
 from transforms.load import read_image
 
 SHAPE = (48, 40, 20)
@@ -166,15 +167,3 @@ def test_images_that_cannot_be_corrected(phantom) -> None:
 def test_a_constant_image_stays_as_it_is() -> None:
     image = torch.full((1, 12, 12, 8), 50.0)
     torch.testing.assert_close(N4BiasFieldCorrection(1, [3])(image, torch.ones(1, 12, 12, 8)), image)
-
-
-def test_splines_by_hand() -> None:
-    # Cubic B-spline at its knots: 1/6, 4/6, 1/6; halfway: 1/48, 23/48, 23/48, 1/48.
-    found = basis(torch.tensor([0.0, 0.5, 1.0]), 2) * 48
-    expected = [[8, 32, 8, 0, 0], [0, 8, 32, 8, 0], [0, 0, 8, 32, 8]]
-    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float32))
-    torch.testing.assert_close(basis(torch.tensor([0.25]), 2) * 48, torch.tensor([[1.0, 23.0, 23.0, 1.0, 0.0]]))
-    coarse, at = torch.randn(5), torch.linspace(0, 1, 33)
-    torch.testing.assert_close(basis(at, 4) @ (refinement(2) @ coarse), basis(at, 2) @ coarse)
-    volume, matrices = torch.randn(3, 4, 5), [torch.randn(6, 3), torch.randn(2, 4), torch.randn(3, 5)]
-    torch.testing.assert_close(along_axes(volume, matrices), torch.einsum("ai,bj,ck,ijk->abc", *matrices, volume))

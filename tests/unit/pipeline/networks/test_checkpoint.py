@@ -12,6 +12,7 @@ from torch import nn
 from pipeline.errors import InputError
 from pipeline.files.receipts import receipted
 from pipeline.networks.checkpoint import WEIGHTS, load_weights
+from pipeline.networks.curriculum_resnet import CurriculumResNet
 
 CASES = [{"fold": 1, "assignment": "these folds"}]
 
@@ -67,3 +68,54 @@ def test_a_process_killed_between_receipt_and_file_leaves_usable_weights(tmp_pat
     save(path, 2.0)
     path.write_bytes(before)  # the new receipt is there, the new file is not
     assert load_weights(nn.Linear(2, 1), path, cases=CASES).weight.tolist() == [[1.0, 1.0]]
+
+
+def filled(seed: int, in_channels: int = 6) -> CurriculumResNet:
+    """A network whose every weight is drawn, the classifier's too, which starts at zero."""
+    torch.manual_seed(seed)
+    network = CurriculumResNet(in_channels).eval()
+    for parameter in network.classifier.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    return network
+
+
+@pytest.fixture
+def network() -> CurriculumResNet:
+    return filled(0)
+
+
+def test_backbone_is_loaded_and_the_classifier_left_alone(network, tmp_path) -> None:
+    torch.save(network.state_dict(), tmp_path / "backbone.pt")
+    other = filled(1)
+    before = {name: tensor.clone() for name, tensor in other.classifier.state_dict().items()}
+    assert load_weights(other, tmp_path / "backbone.pt", "backbone") is other
+    pairs = zip(other.backbone.parameters(), network.backbone.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert all(torch.equal(before[name], tensor) for name, tensor in other.classifier.state_dict().items())
+    load_weights(other, tmp_path / "backbone.pt")
+    assert torch.equal(other.classifier.weight, network.classifier.weight)
+
+
+def truncate(path) -> None:
+    path.write_bytes(path.read_bytes()[:20_000])
+
+
+@pytest.mark.parametrize(("damage", "message"), [
+    (lambda path: path.unlink(), r"model\.pt: no such checkpoint; train stage 1"),
+    (truncate, r"model\.pt: damaged"),
+    (lambda path: path.write_text("weights"), r"model\.pt: damaged"),
+    (lambda path: torch.save([1, 2], path), r"model\.pt.*(damaged|another network)"),
+    (lambda path: torch.save(CurriculumResNet(in_channels=5).state_dict(), path),
+     r"another network: backbone\.0\.weight is \(18, 5, 7, 7, 7\), expected \(18, 6, 7, 7, 7\).*channels"),
+    (lambda path: torch.save({**CurriculumResNet().state_dict(), "extra.weight": torch.ones(3)}, path),
+     r"another network: extra\.weight is \(3,\), expected absent"),
+], ids=["missing", "truncated", "text", "list", "other channels", "surplus tensor"])
+def test_a_checkpoint_that_does_not_fit_is_one_line(network, tmp_path, damage, message) -> None:
+    path = tmp_path / "model.pt"
+    torch.save(network.state_dict(), path)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    damage(path)
+    with pytest.raises(InputError, match=message) as error:
+        load_weights(network, path, missing="train stage 1")
+    assert len(str(error.value).splitlines()) == 1 and str(tmp_path) not in str(error.value)
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())

@@ -6,12 +6,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
-from transforms import ImageNetInput, InputError, LoadLesionSlices, LoadSliced
+from transforms import InputError, LoadLesionSlices
 from transforms.breast_mri.lesion_slices import CONTRASTS
 
 AFFINE = np.array([[-2.0, 0, 0, 39], [0, -2.0, 0, 31], [0, 0, 5.0, -20], [0, 0, 0, 1]])  # 40 × 32 × 9 voxels
+
+
 PLAIN = {"size": 8, "iterations": []}  # no bias correction: values can be followed by hand
 
 
@@ -118,26 +119,3 @@ def test_bad_input(exam, mask, tmp_path) -> None:
                              ({"size": 0}, "at least 2")]:
         with pytest.raises(InputError, match=message):
             LoadLesionSlices(**{**PLAIN, **options})
-
-
-def test_a_subset_is_an_index(tmp_path) -> None:
-    stored = np.random.default_rng(0).uniform(0, 2, (3, 7, 6, 6)).astype(np.float16)
-    np.save(tmp_path / "a.npy", stored)
-    load = LoadSliced("image", CONTRASTS, ["sub", "pre"])
-    found = load({"image": tmp_path / "a.npy", "slice": 2})["image"]
-    np.testing.assert_array_equal(found.numpy(), stored[2, [5, 0]].astype(np.float32))
-    with pytest.raises(InputError, match="no contrast 'flair'"):
-        LoadSliced("image", CONTRASTS, ["flair"])
-
-
-def test_input_of_the_network_by_hand() -> None:
-    image = torch.tensor([0.0, 1.5, 9.0]).view(3, 1, 1).expand(3, 8, 8)
-    found = ImageNetInput(["pre", "sub", "t2"], size=16, top=3.0, sub_range=(-0.5, 1.5))(image)
-    # 0 of 0–3; 1.5, the top of sub; 9, cut to the top. ImageNet: (0.485, 0.229), (0.456, 0.224), (0.406, 0.225).
-    expected = [(0 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225]
-    assert found.shape == (3, 16, 16)
-    np.testing.assert_allclose(found[:, 3, 5], expected, rtol=1e-6)
-    batch = torch.rand(2, 3, 8, 8)
-    large = F.interpolate(batch, size=(16, 16), mode="bilinear")
-    torch.testing.assert_close(ImageNetInput(["pre"] * 1, size=16, top=1.0)(batch[:, :1]),
-                               (large[:, :1] - 0.485) / 0.229)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.phantoms.cohort import nrrd_bytes
-from transforms import InputError, LoadCenterCrops, LoadCropd, LoadVolumed
+from transforms import InputError, LoadCenterCrops
 from transforms.breast_ultrasound.volume import read_volume
 
 AFFINE = np.array([[-0.5, 0, 0, 40.0], [0, -0.1, 0, 90.0], [0, 0, 1.5, -20.0], [0, 0, 0, 1]])
@@ -94,42 +94,3 @@ def test_what_cannot_be_cut_is_refused(volume, change, words):
     with pytest.raises(InputError, match=words) as error:
         load(path, **change)
     assert "\n" not in str(error.value)
-
-
-def test_a_lost_spacing_is_refused_or_given(tmp_path):
-    array = np.random.default_rng(0).integers(0, 255, (20, 16, 12)).astype(np.uint8)
-    path = tmp_path / "bare.nrrd"
-    path.write_bytes(nrrd_bytes(array, np.diag([-1.0, -1, 1, 1])))
-    with pytest.raises(InputError, match="lost the spacing"):
-        read_volume(path)
-    assert read_volume(path, spacing_mm=[0.2, 0.073, 0.475674])[1].spacing.tolist() == [0.2, 0.073, 0.475674]
-    flat = tmp_path / "flat.nii.gz"
-    nib.save(nib.Nifti1Image(array[:, :, 0], np.diag([0.2, 0.1, 1, 1])), flat)
-    with pytest.raises(InputError, match="no volume"):
-        read_volume(flat)
-
-
-def test_volumes_are_read_once_and_scaled(volume, tmp_path):
-    path, array, _ = volume
-    read = LoadVolumed("image")({"image": path})
-    assert read["image"].shape == (1, 30, 50, 60) and float(read["image"].max()) == 1.0
-    np.testing.assert_allclose(read["grid"].affine, AFFINE, atol=1e-5)
-    wide = tmp_path / "wide.nii.gz"
-    nib.save(nib.Nifti1Image((array.astype(np.int16) * 100), AFFINE), wide)
-    scaled = LoadVolumed("image")({"image": wide})["image"]
-    assert float(scaled.min()) >= 0 and float(scaled.max()) == 1.0
-
-
-def test_parts_of_stored_crops(tmp_path):
-    stored = np.arange(4 * 6 * 8, dtype=np.float16).reshape(1, 4, 6, 8)
-    np.save(tmp_path / "crop.npy", stored)
-    case = {"image": tmp_path / "crop.npy"}
-    center = LoadCropd("image", (2, 4, 4), "center")(case)["image"]
-    assert np.array_equal(center, stored[:, 1:3, 1:5, 2:6])
-    assert np.array_equal(LoadCropd("image", (2, 4, 4))({**case, "view": "full"})["image"], stored)
-    draw = LoadCropd("image", (2, 4, 4))
-    draw.set_random_state(seed=1)
-    firsts = {int(draw(case)["image"][0, 0, 0, 0]) for _ in range(400)}
-    assert len(firsts) == 3 * 3 * 5, "every place is drawn, the last ones too"
-    with pytest.raises(InputError, match="fewer than shape"):
-        LoadCropd("image", (5, 4, 4))(case)

@@ -4,60 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from mammogram_files import breast, fails, save_dicom, save_png
 from monai.data import list_data_collate
-from PIL import Image
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.pixels.decoders import JPEG2000LosslessDecoder
-from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation as MAMMOGRAPHY
-from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
-from transforms import InputError, ReadMammogramd, read_mammogram
+from transforms import ReadMammogramd, read_mammogram
 from transforms.mammography.reading import wall_edge
-
-
-def breast(wall: str = "left", rows: int = 120, columns: int = 80, label: bool = False) -> np.ndarray:
-    """Half an ellipse of values 1000 to 3000 on 0, with an empty border around the picture and maybe a label."""
-    y, x = np.mgrid[:rows, :columns]
-    inside = ((y - rows / 2) / (rows / 2 - 10)) ** 2 + ((x - 5) / (columns / 2)) ** 2 < 1
-    pixels = np.where(inside & (x >= 5), 1000 + 25 * x, 0).astype(np.uint16)
-    if label:
-        pixels[2:30, -12:-2] = 4095
-    return pixels if wall == "left" else pixels[:, ::-1].copy()
-
-
-def save_png(folder, pixels, name="image.png"):
-    Image.fromarray(pixels).save(folder / name)
-    return folder / name
-
-
-def save_dicom(folder, pixels, name="image.dcm", **header):
-    data = Dataset()
-    data.file_meta = FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = header.pop("syntax", ExplicitVRLittleEndian)
-    data.SOPClassUID, data.SOPInstanceUID = MAMMOGRAPHY, "1.2.3"
-    data.PatientName = "Somebody^Secret"
-    data.Rows, data.Columns = pixels.shape[:2]
-    data.SamplesPerPixel, data.PhotometricInterpretation, data.PixelRepresentation = 1, "MONOCHROME2", 0
-    data.BitsAllocated, data.BitsStored, data.HighBit = 16, 12, 11
-    data.ImageLaterality, data.ViewPosition = "L", "CC"
-    for key, value in header.items():
-        setattr(data, key, value)
-    compressed = data.file_meta.TransferSyntaxUID not in (ExplicitVRLittleEndian,)
-    wanted, data.file_meta.TransferSyntaxUID = data.file_meta.TransferSyntaxUID, ExplicitVRLittleEndian
-    data.PixelData = pixels.tobytes()
-    if compressed:
-        data.compress(wanted)
-    data.save_as(folder / name, enforce_file_format=True)
-    return folder / name
-
-
-def fails(code, *args, **options):
-    with pytest.raises(InputError) as caught:
-        read_mammogram(*args, **options)
-    assert caught.value.code == code
-    message = str(caught.value)
-    assert "\n" not in message and "/" not in message.replace("CC/MLO", "") and "Secret" not in message
-    return message
 
 
 @pytest.mark.parametrize("save", [save_png, save_dicom, lambda f, p: save_png(f, p, "image.tif")])
@@ -95,16 +46,6 @@ def test_an_image_full_of_tissue_is_noted(tmp_path) -> None:
     assert "could not be told" in read_mammogram(save_png(tmp_path, pixels), "L-CC").notes[0]
 
 
-def test_header_says_side_view_and_stored_orientation(tmp_path) -> None:
-    path = save_dicom(tmp_path, breast("right"), PatientOrientation=["P", "F"], ImagerPixelSpacing=[0.07, 0.08])
-    found = read_mammogram(path)
-    assert (found.side, found.view, found.flipped, found.spacing_mm) == ("L", "CC", True, (0.07, 0.08))
-    code = Dataset()
-    code.CodeValue = "399368009"
-    path = save_dicom(tmp_path, breast(), ViewPosition="", ViewCodeSequence=[code])
-    assert read_mammogram(path).view == "MLO"
-
-
 def test_table_and_header_must_agree(tmp_path) -> None:
     path = save_dicom(tmp_path, breast())
     assert "L-MLO, its header CC" in fails("view", path, "L-MLO")
@@ -113,23 +54,6 @@ def test_table_and_header_must_agree(tmp_path) -> None:
     fails("view", save_dicom(tmp_path, breast(), ViewPosition="ML"))
     fails("view", save_dicom(tmp_path, breast(), ImageLaterality="B"))
     fails("view", save_png(tmp_path, breast()))
-
-
-def test_monochrome1_with_padding_and_rescale(tmp_path) -> None:
-    """Stored 10 to 60, empty film at 60; padding 0 is neither the densest tissue nor the brightest value."""
-    pixels = np.array([[0, 10, 20, 60], [5, 30, 60, 60]], np.uint16)
-    path = save_dicom(tmp_path, pixels, PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=0,
-                      PixelPaddingRangeLimit=5, RescaleSlope=2, RescaleIntercept=-20)
-    found = read_mammogram(path, check_side=False).pixels
-    np.testing.assert_array_equal(found, [[0, 100, 80, 0], [0, 60, 0, 0]])  # 2 × (60 − stored)
-
-
-def test_window_only_where_wanted(tmp_path) -> None:
-    pixels = np.array([[0, 1000, 2000, 3000]], np.uint16)
-    path = save_dicom(tmp_path, pixels, WindowCenter=1500, WindowWidth=1001)
-    np.testing.assert_array_equal(read_mammogram(path, check_side=False).pixels, pixels)
-    windowed = read_mammogram(path, check_side=False, window=True).pixels
-    np.testing.assert_allclose(windowed, [[0, 0, 4095, 4095]], atol=5)  # 1000 to 2000 spread over 12 bits
 
 
 def test_eight_bits_and_colour_are_noted(tmp_path) -> None:
@@ -144,15 +68,6 @@ def test_eight_bits_and_colour_are_noted(tmp_path) -> None:
     found = read_mammogram(path)
     assert found.notes == ["colour picture, converted to grey", "8 bits a pixel"]
     np.testing.assert_allclose(found.pixels, small, atol=1e-3)
-
-
-def test_compressed_dicom_and_a_missing_plugin(tmp_path, monkeypatch) -> None:
-    np.testing.assert_array_equal(read_mammogram(save_dicom(tmp_path, breast(), syntax=RLELossless)).pixels, breast())
-    pytest.importorskip("openjpeg", reason="needs breast-bundles[dicom]")
-    path = save_dicom(tmp_path, breast(), syntax=JPEG2000Lossless)
-    np.testing.assert_array_equal(read_mammogram(path).pixels, breast())
-    monkeypatch.setattr(JPEG2000LosslessDecoder, "_available", {})
-    assert "pip install 'breast-bundles[dicom]'" in fails("plugin", path)
 
 
 def test_damaged_and_foreign_files(tmp_path) -> None:

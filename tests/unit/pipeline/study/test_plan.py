@@ -1,21 +1,20 @@
-"""Settings of a study for the variants that need them, and what a report does with exams that one variant lacks."""
+"""Settings of a study for the variants that need them, and what a step is known by."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.report.predictions import _keep_common
 from pipeline.study.command import add_arguments
 from pipeline.study.plan import Study, given_settings, read_study
-from pipeline.study.record import left_out
 
 BUNDLE = Path(__file__).parents[4] / "bundles" / "breast_mri_curriculum"
 EVALUATE = {"configs": ["a.yaml"], "settings": {"cache": "{study}/cache"}}
+
+
 VARIANTS = {"own": {"label": "Own", "stages": [], "evaluate": EVALUATE},
             "others": {"label": "Others'", "paper": {"auroc": [0.8]}, "needs": ["weights"], "takes": ["augment"],
                        "stages": [], "evaluate": EVALUATE}}
@@ -32,11 +31,6 @@ def test_settings_reach_the_variants_that_name_them(tmp_path) -> None:
     (own,), (others,) = made.chain("own", 0), made.chain("others", 0)
     assert "--weights" not in own.command and others.command[-6:] == [
         "--weights", "w.p", "--output_dir", "out/others/fold0", "--cache", "out/cache"]
-
-
-def test_a_variant_that_was_not_run_is_a_row_of_the_paper(tmp_path) -> None:
-    assert left_out(study(tmp_path, ["own"])) == [{"label": "Others'", "auroc": [0.8]}]
-    assert left_out(study(tmp_path, ["own", "others"])) == []
 
 
 def test_a_step_is_known_by_its_settings_not_by_where_it_runs(tmp_path) -> None:
@@ -71,11 +65,3 @@ def test_a_preset_runs_its_own_variants_and_others_by_name(tiny_cohort, preset, 
 def test_settings_that_no_variant_knows(word, message) -> None:
     with pytest.raises(InputError, match=message):
         given_settings([word], VARIANTS)
-
-
-def test_variants_are_compared_on_the_exams_of_all(capsys) -> None:
-    tables = {name: {0: pd.DataFrame({"exam_id": exams, "score": 0.5})}
-              for name, exams in {"own": ["A", "B", "C"], "others": ["A", "C"]}.items()}
-    _keep_common(tables)
-    assert [list(folds[0]["exam_id"]) for folds in tables.values()] == [["A", "C"]] * 2
-    assert capsys.readouterr().out == "left out: 1 exams that not all variants score\n"

@@ -1,0 +1,69 @@
+"""The report's page: its numbers, and that it needs and tells nothing else."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+from pipeline.report.page import count_text, duration, number, p_text, plus_minus
+
+
+def test_page_shows_the_numbers_of_metrics_json(metrics: Any, page: str) -> None:
+    for entry in metrics["variants"].values():
+        assert plus_minus(entry["auroc"]) in page
+        assert plus_minus(entry["accuracy"]) in page
+    assert number(metrics["comparisons"][0]["difference"]) in page
+    for text in ("A &lt;study&gt; &amp; more", "2 of 5 folds", "synthetic", "Not comparable to the paper",
+                 "not run here", "0.89 ± 0.01", "0 errors, 3 warnings", "E1t001 L", "Youden"):
+        assert text in page
+
+
+class Collector(HTMLParser):
+    """Notes what a page would fetch, which tags are left open, ids, and pictures without a description."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.ids: list[str] = []
+        self.open: list[str] = []
+        self.undescribed: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {key: value or "" for key, value in attrs}
+        self.fetched += [values[key] for key in ("src", "href", "xlink:href") if key in values]
+        self.ids += [values["id"]] if "id" in values else []
+        if (tag == "img" and not values.get("alt")) or (tag == "svg" and not values.get("aria-label")):
+            self.undescribed.append(tag)
+        if tag not in ("meta", "img", "br", "link"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.open = self.open[:-1] if tag not in ("meta", "img", "br", "link") else self.open
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_page_is_self_contained_well_formed_and_described(page: str) -> None:
+    collector = Collector()
+    collector.feed(page)
+    assert all(target.startswith(("#", "data:image/png")) for target in collector.fetched)
+    assert all(target[1:] in collector.ids for target in collector.fetched if target.startswith("#"))
+    assert len(collector.ids) == len(set(collector.ids))
+    assert not collector.open
+    assert not collector.undescribed
+    assert not re.search(r"@import|<script|https?://(?!www\.w3\.org)", page)
+
+
+def test_how_numbers_are_written() -> None:
+    assert number(-0.1234) == "−0.123"
+    assert number(None) == "–"
+    assert plus_minus([0.89, 0.01], 2) == "0.89 ± 0.01"
+    assert plus_minus([0.93, None], 2) == "0.93"
+    assert plus_minus([0.93], 2) == "0.93"
+    assert p_text(0.0009995) == "< 0.001"
+    assert p_text(0.0415) == "0.042"
+    assert count_text(2658170) == "2\u202f658\u202f170"
+    assert [duration(s) for s in (31.2, 600, 7200)] == ["31 s", "10 min", "2.0 h"]

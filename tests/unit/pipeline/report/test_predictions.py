@@ -1,0 +1,85 @@
+"""The tables that a report reads: one line for each fault, and the exams that all variants have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from written_study import VARIANTS, edit, write_map, write_run
+
+from pipeline.__main__ import main
+from pipeline.report.predictions import _keep_common
+
+
+def test_variants_are_compared_on_the_exams_of_all(capsys) -> None:
+    tables = {name: {0: pd.DataFrame({"exam_id": exams, "score": 0.5})}
+              for name, exams in {"own": ["A", "B", "C"], "others": ["A", "C"]}.items()}
+    _keep_common(tables)
+    assert [list(folds[0]["exam_id"]) for folds in tables.values()] == [["A", "C"]] * 2
+    assert capsys.readouterr().out == "left out: 1 exams that not all variants score\n"
+
+
+def last_row(table: pd.DataFrame) -> int:
+    return int(table.index[-1])
+
+
+def in_table(column: str, value: str, table: str = "main/fold0") -> Callable[[Path], None]:
+    """A fault: another value in the last row of a table, a test row."""
+    return lambda run: edit(run / table / "predictions.csv", last_row, column, value)
+
+
+def other_hits(run: Path) -> None:
+    (run / "main/fold0/localisation.csv").write_text("exam_id,side,hit\nE,L,2\n")
+
+
+def patient_in_two_folds(run: Path) -> None:
+    for variant in VARIANTS:
+        in_table("patient_id", "SECRET0t1", f"{variant}/fold1")(run)
+
+
+FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {  # what is done, and what the message must name
+    "no study": (lambda run: (run / "study.json").unlink(), "study.json"),
+    "not a study": (lambda run: (run / "study.json").write_text("{}"), "study.json"),
+    "missing fold": (lambda run: (run / "base_a/fold1/predictions.csv").unlink(), "base_a/fold1"),
+    "empty table": (lambda run: (run / "main/fold0/predictions.csv").write_text(""), "fold0/predictions.csv"),
+    "NaN score": (in_table("score", "nan"), "E0t059"),
+    "score of 1.2": (in_table("score", "1.2"), "E0t059"),
+    "label of 2": (in_table("label", "2"), "E0t059"),
+    "no label": (in_table("label", ""), "E0t059"),
+    "split": (in_table("split", "train"), "E0t059"),
+    "fold": (in_table("fold", "4"), "E0t059"),
+    "reader": (in_table("reader_one", "x"), "reader_one"),
+    "duplicate": (in_table("side", "L"), "twice"),
+    "leak": (in_table("patient_id", "SECRET0v1"), "E0t059"),
+    "two folds": (patient_in_two_folds, "E1t059"),
+    "other breasts": (in_table("exam_id", "E9", "base_b/fold0"), "base_b/fold0"),
+    "damaged map": (lambda run: (run / "main/fold0/maps/a.npz").write_bytes(b"PK\x03\x04"), "a.npz"),
+    "two planes": (lambda run: write_map(run / "main/fold0/maps/a.npz", heat=np.zeros((3, 3))), "a.npz"),
+    "hit of 2": (other_hits, "localisation.csv"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_are_told_in_one_line(fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = write_run(tmp_path / "run")
+    damage, named = FAULTS[fault]
+    damage(run)
+    assert main(["report", str(run), "--replicates", "100"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert named in line
+    assert "python -m pipeline study" in line  # the remedy
+    assert "SECRET" not in line
+    assert not (run / "report.html").exists() and not (run / "metrics.json").exists()
+
+
+def test_missing_column_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = write_run(tmp_path / "run")
+    path = run / "main" / "fold0" / "predictions.csv"
+    pd.read_csv(path).drop(columns=["score", "side"]).to_csv(path, index=False)
+    assert main(["report", str(run)]) == 2
+    assert "column side, score is missing" in capsys.readouterr().err

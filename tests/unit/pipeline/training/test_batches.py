@@ -1,0 +1,97 @@
+"""The balanced draw, and batches that do not depend on how they were loaded."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+from monai.transforms import Compose
+from torch.utils.data import DataLoader
+
+from pipeline.breast_mri.breasts import breasts, lesions
+from pipeline.errors import InputError
+from pipeline.training.batches import BalancedSampler, SeededDataset, collate
+from transforms import LoadLesionPatchd, LoadPreparedd, RandRotateFlipd
+
+CASES = [{"label": int(i in (2, 5, 6))} for i in range(10)]  # three of ten are malignant
+
+
+def plan(epoch: int = 1, **settings) -> list[tuple[int, int]]:
+    sampler = BalancedSampler(CASES, **settings)
+    sampler.set_epoch(epoch)
+    drawn = list(sampler)
+    assert len(drawn) == len(sampler)
+    return drawn
+
+
+@pytest.mark.parametrize("length", [None, 2, 12, 40, 101])
+def test_classes_are_drawn_equally_often_and_so_are_their_members(length) -> None:
+    times = Counter(i for i, _ in plan(length=length))
+    malignant = sum(times[i] for i in (2, 5, 6))
+    assert times.total() == (length or 10)
+    assert abs(malignant - (times.total() - malignant)) <= 1
+    for members in ((2, 5, 6), (0, 1, 3, 4, 7, 8, 9)):
+        counts = [times[i] for i in members]
+        assert max(counts) - min(counts) <= 1
+
+
+def test_every_step_is_balanced() -> None:
+    drawn = [CASES[i]["label"] for i, _ in plan(length=40)]
+    assert all(sum(drawn[step : step + 4]) == 2 for step in range(0, 40, 4))
+    assert len({tuple(drawn[step : step + 2]) for step in range(0, 40, 2)}) == 2  # in either order
+
+
+def test_the_plan_follows_from_seed_and_epoch_alone() -> None:
+    assert plan(3, seed=7) == plan(3, seed=7)
+    assert plan(3, seed=7) != plan(4, seed=7)
+    assert plan(3, seed=7) != plan(3, seed=8)
+    seeds = [seed for epoch in (1, 2) for _, seed in plan(epoch, length=40)]
+    assert len(set(seeds)) == 80  # a case drawn twice is augmented twice
+
+
+@pytest.mark.parametrize(("length", "replicas"), [(40, 2), (41, 2), (40, 3)])
+def test_processes_share_one_plan(length, replicas) -> None:
+    whole = plan(length=length)
+    parts = [plan(length=length, num_replicas=replicas, rank=rank) for rank in range(replicas)]
+    together = [draw for step in zip(*parts, strict=True) for draw in step]
+    assert together == whole[: length // replicas * replicas]
+
+
+def test_one_class_cannot_be_balanced() -> None:
+    with pytest.raises(InputError, match=r"all 4 training cases have the label 0.*datalist"):
+        BalancedSampler([{"label": 0}] * 4)
+
+
+@pytest.mark.parametrize("stage", ["patches", "breasts"])
+def test_batches_do_not_depend_on_the_number_of_workers(tiny_prepared, stage) -> None:
+    if stage == "patches":
+        cases = lesions(tiny_prepared, 0, "train")
+        load = LoadLesionPatchd("image", (16, 16, 4), jitter=0.25)
+    else:
+        cases = breasts(tiny_prepared, 0, "train")[:8]
+        load = LoadPreparedd("image")
+
+    def batches(workers: int) -> list:
+        dataset = SeededDataset(cases, Compose([load, RandRotateFlipd("image", 15.0)]))
+        sampler = BalancedSampler(cases, seed=3, length=12)
+        sampler.set_epoch(2)
+        loader = DataLoader(dataset, 4, sampler=sampler, num_workers=workers, collate_fn=collate)
+        return list(loader)
+
+    alone, shared, again = batches(0), batches(2), batches(0)
+    for a, b, c in zip(alone, shared, again, strict=True):
+        assert torch.equal(a["image"], b["image"]) and torch.equal(a["image"], c["image"])
+        assert torch.equal(a["label"], b["label"]) and a["exam_id"] == b["exam_id"]
+    first, second = (batch["image"] for batch in alone[:2])
+    assert not torch.equal(first, second)
+
+
+def test_batches_keep_the_stored_memory_order(tiny_prepared) -> None:
+    cases = [LoadPreparedd("image")(case) for case in breasts(tiny_prepared, 0, "train")[:3]]
+    batch = collate(cases)
+    assert batch["image"].shape == (3, 6, 64, 64, 8)
+    assert batch["image"].permute(0, 1, 4, 3, 2).is_contiguous()
+    assert torch.equal(batch["image"][2], cases[2]["image"])
+    assert batch["label"].dtype == torch.int64 and batch["label"].shape == (3,)
+    assert batch["lesions"] == [case["lesions"] for case in cases]  # of different lengths
