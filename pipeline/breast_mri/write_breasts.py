@@ -12,6 +12,7 @@ from ignite.engine import Engine, Events
 from pipeline.explain.evidence import body_mask
 from pipeline.files.atomic import write_arrays, write_table
 from pipeline.metrics import random_point_share
+from pipeline.prediction_rows import case_of, prediction_row
 from transforms.grid import Grid, triple
 
 
@@ -58,11 +59,7 @@ class WritePredictions:
         mapped = isinstance(pred, dict) and "heatmap" in pred
         scores = logits.detach().float().softmax(dim=1)[:, 1].cpu().tolist()
         for i, score in enumerate(scores):
-            row = {"exam_id": batch["exam_id"][i], "patient_id": batch["patient_id"][i], "side": batch["side"][i],
-                   "fold": self.fold, "split": batch["split"][i], "label": int(batch["label"][i]),
-                   "score": round(score, 6)}
-            row |= {f"group_{name}": value for name, value in batch["groups"][i].items()}
-            row |= {f"reader_{name}": value for name, value in batch["readers"][i].items()}
+            row = prediction_row(case_of(batch, i), self.fold, score=round(score, 6))
             self.rows.append(row)
             if mapped and row["split"] == "test":
                 self._collect_map(row, batch["image"][i], pred["heatmap"][i].detach().cpu(), batch["lesions"][i],

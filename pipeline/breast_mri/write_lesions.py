@@ -10,6 +10,7 @@ import numpy as np
 from ignite.engine import Engine, Events
 
 from pipeline.files.atomic import write_arrays, write_table
+from pipeline.prediction_rows import case_of, prediction_row
 from transforms.read_prepared import open_prepared
 
 PHASES = ("pre", "post1", "post2", "post3", "post4")
@@ -52,10 +53,8 @@ class WriteLesionPredictions:
         scores = engine.state.output["pred"].detach().float().softmax(dim=1)[:, 1].cpu().tolist()
         for i, score in enumerate(scores):
             key = (batch["exam_id"][i], batch["lesion_id"][i])
-            row = self.rows.setdefault(key, {
-                "exam_id": key[0], "patient_id": batch["patient_id"][i], "side": batch["side"][i], "lesion_id": key[1],
-                "fold": self.fold, "split": batch["split"][i], "label": int(batch["label"][i]), "score": 0.0,
-                "slices": 0, **{f"group_{name}": value for name, value in batch["groups"][i].items()}})
+            row = self.rows.setdefault(key, prediction_row(case_of(batch, i), self.fold, {"lesion_id": key[1]},
+                                                           score=0.0, slices=0))
             row["score"] = max(row["score"], round(score, 6))
             row["slices"] += 1
             if row["split"] == "test" and not batch["missing"][i]:

@@ -8,6 +8,7 @@ from typing import Any
 from ignite.engine import Engine, Events
 
 from pipeline.files.atomic import write_table
+from pipeline.prediction_rows import case_of, prediction_row
 
 
 class WriteCropPredictions:
@@ -38,11 +39,8 @@ class WriteCropPredictions:
         batch = engine.state.batch
         scores = engine.state.output["pred"].detach().float().sigmoid()[:, 0].cpu().tolist()
         for i, score in enumerate(scores):
-            self.rows.append({
-                "variant": batch["view"][i], "exam_id": batch["exam_id"][i], "patient_id": batch["patient_id"][i],
-                "side": batch["side"][i], "image_id": batch["image_id"][i], "fold": self.fold,
-                "split": batch["split"][i], "label": int(batch["label"][i]), "score": round(score, 6),
-                **{f"group_{name}": value for name, value in batch["groups"][i].items()}})
+            self.rows.append({"variant": batch["view"][i], **prediction_row(
+                case_of(batch, i), self.fold, {"image_id": batch["image_id"][i]}, score=round(score, 6))})
 
     def write(self, engine: Engine) -> None:
         """Write the table in one piece, and say where it is."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipeline.datalist import INTERVAL, SCREEN
+from pipeline.prediction_rows import prediction_row
 
 MOST_VIEWS = 4  # §4.1: examinations with more images are left out
 ALL_READERS = "all"  # their scores of a breast added up
@@ -125,7 +126,4 @@ def exam_row(case: Mapping[str, Any], fold: int) -> dict[str, Any]:
         case: an examination, or any image of it, with `label`.
         fold: which fold.
     """
-    return {"exam_id": case["exam_id"], "patient_id": case["patient_id"], "side": "", "fold": fold,
-            "split": case["split"], "label": int(case["label"]),
-            **{f"group_{name}": value for name, value in case["groups"].items()},
-            **{f"reader_{name}": value for name, value in reader_scores(case["readers"]).items()}}
+    return prediction_row({**case, "side": "", "readers": reader_scores(case["readers"])}, fold)
