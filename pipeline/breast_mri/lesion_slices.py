@@ -39,9 +39,12 @@ class LesionSlices:
         labels = {m.lesion_id: m for m in exam.lesions}
         for array in record["arrays"].values():
             lesion = labels[array["lesion_id"]]
+            alone = sum(other.side == lesion.side for other in exam.lesions) == 1  # a reader's score is of the breast
+            readers = {name: scores.get(lesion.side, scores.get("exam")) if alone else None
+                       for name, scores in exam.readers.items()}
             yield {"side": lesion.side, "lesion_id": lesion.lesion_id, "image": array["image"],
                    "slices": array["slices"], "malignant": lesion.malignant, "missing": record["missing"],
-                   "readers": {}}
+                   "readers": readers}
 
     def tell(self, cases: Sequence[Mapping[str, Any]], records: Sequence[Mapping[str, Any]]) -> None:
         left_out = sum(record.get("left_out", 0) for record in records)

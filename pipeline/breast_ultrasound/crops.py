@@ -41,7 +41,7 @@ class CenterCrops:
 
     def cases(self, exam: Exam, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         sides = {f"lesion{m.lesion_id}": m.side for m in exam.lesions}
-        for name, array in record["arrays"].items():
+        for name, array in record["arrays"].items():  # readers score malignancy, which is not a crop's label
             yield {"side": sides.get(name, "".join(exam.breasts)), "image_id": name, "image": array["image"],
                    "padded": array["padded"], "spacing": array["spacing"], "lesion": int(name in sides), "readers": {}}
 
