@@ -11,6 +11,7 @@ from monai.inferers import Inferer
 from torch import nn
 
 from pipeline.errors import InputError
+from pipeline.explain.enlarge import enlarged
 from transforms.intensity import air_threshold
 
 
@@ -51,7 +52,7 @@ def activation_map(network: Any, image: torch.Tensor,
         exactly the difference of the logits; enlarged, the border weighs differently.
     """
     logits, maps = network.activation_map(image)
-    return logits.float(), _enlarge((maps[:, 1:] - maps[:, :1]).float(), image.shape[2:], strides)
+    return logits.float(), enlarged((maps[:, 1:] - maps[:, :1]).float(), image.shape[2:], strides)
 
 
 def _smooth(maps: torch.Tensor, spread: float) -> torch.Tensor:
@@ -62,17 +63,6 @@ def _smooth(maps: torch.Tensor, spread: float) -> torch.Tensor:
     weight = weight / weight.sum()
     maps = F.conv3d(maps, weight.view(1, 1, -1, 1, 1), padding=(reach, 0, 0))
     return F.conv3d(maps, weight.view(1, 1, 1, -1, 1), padding=(0, reach, 0))
-
-
-def _enlarge(maps: torch.Tensor, size: Sequence[int], strides: Sequence[int]) -> torch.Tensor:
-    """Linear between cells; every strided layer keeps voxel 0, so cell i of an axis is centred on voxel i·stride."""
-    for axis, (voxels, step) in enumerate(zip(size, strides, strict=True), start=2):
-        last = maps.shape[axis] - 1
-        at = (torch.arange(voxels, device=maps.device) / step).clamp(max=last)
-        low = at.long()
-        weight = (at - low).reshape([-1 if d == axis else 1 for d in range(5)])
-        maps = torch.lerp(maps.index_select(axis, low), maps.index_select(axis, (low + 1).clamp(max=last)), weight)
-    return maps
 
 
 def heat(logits: torch.Tensor, evidence: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,8 @@ import torch
 from monai.inferers import Inferer
 from monai.visualize import GradCAM
 
+from pipeline.explain.enlarge import enlarged
+
 
 class GradCamInferer(Inferer):
     """Logits `(N, 2)` and Grad-CAMs for malignancy `(N, Y, X)` of patches, by `monai.visualize.GradCAM`.
@@ -51,11 +53,5 @@ def slab_map(network: Any, volume: torch.Tensor, z: int, slices: int = 9) -> np.
         evidence = network.evidence(volume[None, :, first : first + slices].float()) - network.fc.bias
         cam = evidence.mean(dim=2, keepdim=True).clamp(min=0)[:, :, 0]
         cam = cam / cam.max().clamp(min=1e-6)
-        strides = network.strides[1:]
-        for axis, (size, stride) in enumerate(zip(volume.shape[2:], strides, strict=True), start=2):
-            last = cam.shape[axis] - 1
-            at = (torch.arange(size, device=cam.device) / stride).clamp(max=last)  # cell i is centred on voxel i·stride
-            weight = (at - at.floor()).reshape([-1 if i == axis else 1 for i in range(4)])
-            cam = torch.lerp(cam.index_select(axis, at.long()), cam.index_select(axis, (at.long() + 1).clamp(max=last)),
-                             weight)
+        cam = enlarged(cam, volume.shape[2:], network.strides[1:])
     return cam[0, 0].cpu().numpy()

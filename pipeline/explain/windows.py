@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from monai.inferers import Inferer
 
 from pipeline.errors import InputError
+from pipeline.explain.enlarge import between
 from transforms.grid import Grid, triple
 
 
@@ -45,12 +46,8 @@ class WindowMap:
         """The map at slice `z` of a volume of that shape `(X, Y, Z)`, enlarged linearly to `(Y, X)`."""
         plane = torch.from_numpy(self.heat.T.copy())  # (z, y, x)
         for axis, at in enumerate((np.array([z]), np.arange(shape[1]), np.arange(shape[0]))):
-            last = plane.shape[axis] - 1
-            place = torch.from_numpy(((at - self.start[2 - axis]) / self.step[2 - axis]).clip(0, last)).float()
-            low = place.long()
-            weight = (place - low).reshape([-1 if i == axis else 1 for i in range(3)])
-            above = plane.index_select(axis, (low + 1).clamp(max=last))
-            plane = torch.lerp(plane.index_select(axis, low), above, weight)
+            places = (at - self.start[2 - axis]) / self.step[2 - axis]
+            plane = between(plane, axis, torch.from_numpy(places).float())
         return plane[0].numpy()
 
     def whole(self, shape: Sequence[int]) -> np.ndarray:
