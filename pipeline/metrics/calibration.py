@@ -6,30 +6,21 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import norm
+from scipy.stats import binomtest
 
 from pipeline.metrics.roc import checked
 
 
 def wilson(successes: int, total: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of a share p = successes / total.
-
-    (p + z²/2n ± z √(p (1 − p) / n + z²/4n²)) / (1 + z²/n), with z the normal quantile (1.96 at 95 %).
+    """Wilson's interval of a share of successes, by scipy.
 
     Returns:
         Lower and upper bound in [0, 1]; (NaN, NaN) of nothing.
     """
     if not total:
         return math.nan, math.nan
-    z = float(norm.ppf((1 + level) / 2))
-    share = successes / total
-    centre = share + z * z / (2 * total)
-    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    scale = 1 + z * z / total
-    # The bounds of none and of all are 0 and 1 exactly, which rounding would miss.
-    low = (centre - half) / scale if successes else 0.0
-    high = (centre + half) / scale if successes < total else 1.0
-    return low, high
+    found = binomtest(successes, total).proportion_ci(level, method="wilson")
+    return float(found.low), float(found.high)
 
 
 def reliability(label: ArrayLike, score: ArrayLike, bins: int = 10) -> list[dict[str, float]]:
