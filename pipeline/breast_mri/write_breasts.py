@@ -54,7 +54,8 @@ class WritePredictions:
 
     def collect(self, engine: Engine) -> None:
         """Take one batch's scores and maps."""
-        batch, pred = engine.state.batch, engine.state.output["pred"]
+        batch: Any = engine.state.batch
+        pred = engine.state.output["pred"]
         logits = pred["logits"] if isinstance(pred, dict) else pred
         mapped = isinstance(pred, dict) and "heatmap" in pred
         scores = logits.detach().float().softmax(dim=1)[:, 1].cpu().tolist()

@@ -49,7 +49,7 @@ class WriteLesionPredictions:
 
     def collect(self, engine: Engine) -> None:
         """Take one batch of slices."""
-        batch = engine.state.batch
+        batch: Any = engine.state.batch
         scores = engine.state.output["pred"].detach().float().softmax(dim=1)[:, 1].cpu().tolist()
         for i, score in enumerate(scores):
             key = (batch["exam_id"][i], batch["lesion_id"][i])

@@ -36,7 +36,7 @@ class WriteCropPredictions:
 
     def collect(self, engine: Engine) -> None:
         """Take one batch."""
-        batch = engine.state.batch
+        batch: Any = engine.state.batch
         scores = engine.state.output["pred"].detach().float().sigmoid()[:, 0].cpu().tolist()
         for i, score in enumerate(scores):
             self.rows.append({"variant": batch["view"][i], **prediction_row(
