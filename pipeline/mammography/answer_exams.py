@@ -107,7 +107,7 @@ class SaveExamd(MapTransform):
     exam's ensemble score.
 
     Args:
-        keys: key of the answer of `pipeline.mammography.regions.SaliencyInferer`.
+        keys: key of the answer of `pipeline.explain.saliency.SaliencyInferer`.
         attention: the attention network.
         output_dir: where the files go.
         width: columns that images were scaled to for the holistic model.

@@ -30,7 +30,7 @@ def exams(cases: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Group images into examinations that have each of the four views once; the others are counted and left out.
 
     Args:
-        cases: of `pipeline.prepare.cases.views`.
+        cases: of `pipeline.mammography.views.views`.
 
     Returns:
         dictionaries with `exam_id`, `patient_id`, `split`, `label` (1: a cancer that the examination found),
