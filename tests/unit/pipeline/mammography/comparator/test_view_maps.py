@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from pipeline.errors import InputError
-from pipeline.files.store import ArrayStore, key_of
 from pipeline.mammography.comparator.view_maps import ViewHeatMaps
 from pipeline.networks.patch_densenet import PatchDenseNet
 
@@ -68,13 +67,6 @@ def test_broken_maps_are_computed_again(make, tmp_path, content) -> None:
 def test_a_breast_smaller_than_a_patch_gets_air(make) -> None:
     maps, ramp = make()
     assert maps(breast(100, 80)).shape == (2, 100, 80) and ramp.shapes == [(256, 256)]
-
-
-def test_keys_tell_contents_apart(tmp_path) -> None:
-    a = np.arange(6, dtype=np.uint16)
-    keys = {key_of(a), key_of(a.reshape(2, 3)), key_of(a.astype(np.uint8)), key_of(a + 1), key_of(a, "x"), key_of("x")}
-    assert len(keys) == 6 and key_of(a) == key_of(a.copy())
-    assert ArrayStore(tmp_path / "none").get("absent") is None
 
 
 def test_no_classifier(tmp_path) -> None:
