@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -53,9 +54,10 @@ def test_a_case_is_a_slice(tiny_lesions) -> None:
     assert all(case["label"] == int(case["exam_id"][1:]) % 2 and case["array"] == case["image"] for case in cases)
 
 
-def test_an_exam_without_a_contrast_is_named(tiny_lesions, tmp_path) -> None:
-    text = (tiny_lesions / "prepared.json").read_text().replace('"missing": []', '"missing": ["t2"]', 1)
-    (tmp_path / "prepared.json").write_text(text)
+def test_an_exam_without_a_contrast_is_named(tiny_lesions, tmp_path, reseal) -> None:
+    content = json.loads((tiny_lesions / "prepared.json").read_text())
+    content["lesions"][0]["missing"] = ["t2"]
+    reseal(tmp_path, content)
     assert slices(tmp_path, 0, ["pre"], "test")
     with pytest.raises(InputError, match="exam E0000 has no t2; leave the exam out"):
         slices(tmp_path, 0, ["pre", "t2"], "test")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import torch
 
 from pipeline.breast_ultrasound.crops import CENTER_CROPS, crops, lesion_places
 from pipeline.datalist import Datalist, Exam, Lesion, save
+from pipeline.prepare.cases import SCHEMA
 
 
 def test_a_crop_is_labelled_by_whether_it_holds_a_lesion() -> None:
@@ -27,13 +26,11 @@ def test_a_crop_is_labelled_by_whether_it_holds_a_lesion() -> None:
 
 
 @pytest.fixture
-def prepared(tmp_path):
+def prepared(tmp_path, reseal):
     def write(*splits: list[str]):
         cases = [{"exam_id": f"E{i}", "patient_id": f"P{i}", "image": f"E{i}.npy", "lesion": i % 2, "splits": split}
                  for i, split in enumerate(splits)]
-        content = {"schema": "breast-bundles/prepared/2", "folds": {"count": 2}, "crops": cases}
-        (tmp_path / "prepared.json").write_text(json.dumps(content))
-        return tmp_path
+        return reseal(tmp_path, {"schema": SCHEMA, "folds": {"count": 2}, "crops": cases})
     return write
 
 

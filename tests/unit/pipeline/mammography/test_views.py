@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from view_files import save_png
 
 from pipeline.datalist import SPLITS
 from pipeline.errors import InputError
@@ -17,6 +18,28 @@ from pipeline.mammography.boxes import boxes_beside, read_boxes
 from pipeline.mammography.views import VIEWS, Views, images, views
 from pipeline.prepare import run as prepare
 from transforms import LoadMammogramd, LoadRegiond, LoadViews
+
+
+@pytest.fixture
+def exams(tmp_path):
+    """Three exams: screen-detected with three views, negative with four, and one with five images."""
+    listed = []
+    for number, (names, detection) in enumerate([
+        (("L-CC", "L-MLO", "R-CC"), "screen"), (("L-CC", "L-MLO", "R-CC", "R-MLO"), "interval"),
+        (("L-CC", "L-MLO", "R-CC", "R-MLO", "R-CC-2"), "negative")]):
+        for name in names:
+            save_png(tmp_path / f"E{number}" / f"{name}.png", "right" if name[0] == "R" else "left", 100 + number)
+        listed.append({
+            "exam_id": f"E{number}", "patient_id": f"P{number}", "images": {n: f"E{number}/{n}.png" for n in names},
+            "breasts": {"L": {"malignant": int(detection != "negative")}, "R": {"malignant": 0}},
+            "groups": {"detection": detection}, "readers": {"a": {"L": 3, "R": 1}}, "fold": number,
+            "validation_folds": [(number + 2) % 3]})
+    content = {"schema": "breast-bundles/datalist/1", "name": "tiny", "modality": "MG", "root": ".",
+               "folds": {"count": 3, "seed": 0}, "exams": listed}
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    (tmp_path / "boxes.csv").write_text("exam_id,view,lesion_id,malignant,row_min,col_min,row_max,col_max\n"
+                                        "E0,L-CC,1,1,40,10,50,20\nE0,R-CC,1,0,40,60,50,70\n")
+    return tmp_path / "list.json"
 
 
 @pytest.fixture

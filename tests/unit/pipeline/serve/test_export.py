@@ -1,7 +1,8 @@
-"""Export: only what an export made is ever replaced."""
+"""A trained bundle as one folder: complete, its own, and refused where the weights are another network's."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,41 +12,55 @@ from commands import ROOT
 
 from pipeline.__main__ import main
 from pipeline.networks.curriculum_resnet import CurriculumResNet
-from pipeline.serve.export import MARK
 
-BUNDLE = ROOT / "bundles" / "breast_mri_curriculum"
-
-
-@pytest.fixture
-def weights(tmp_path) -> Path:
-    torch.manual_seed(0)
-    torch.save(CurriculumResNet(6, 2).state_dict(), tmp_path / "model.pt")
-    return tmp_path / "model.pt"
+BUNDLE = "bundles/breast_mri_curriculum"
 
 
-def export(bundle: Path, weights: Path, output: Path) -> int:
-    return main(["export", str(bundle), "--weights", str(weights), "-o", str(output)])
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "trained.pt"
+    torch.save(CurriculumResNet().state_dict(), path)
+    return path
 
 
-def test_an_export_replaces_an_export(weights, tmp_path) -> None:
-    for _ in range(2):
-        assert export(BUNDLE, weights, tmp_path / "out") == 0
-        (tmp_path / "out" / BUNDLE.name / "stray").touch()
-    names = {path.name for path in (tmp_path / "out" / BUNDLE.name).iterdir()}
-    assert {"configs", "models", "docs", "LICENSE", MARK} <= names
-    assert [path.name for path in (tmp_path / "out").iterdir()] == [BUNDLE.name]
+def test_the_folder_holds_what_a_host_needs(weights, tmp_path, capsys) -> None:
+    (tmp_path / "overlay.yaml").write_text("spread: 3.5\n")
+    (tmp_path / "metrics.json").write_text("{}")
+    words = ["export", BUNDLE, "--weights", str(weights), "-o", str(tmp_path / "out"), "--overlay",
+             str(tmp_path / "overlay.yaml"), "--metrics", str(tmp_path / "metrics.json")]
+    for _ in range(2):  # the second replaces the first
+        assert main(words) == 0
+    (folder,) = (tmp_path / "out").iterdir()
+    assert folder.name == "breast_mri_curriculum"
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert {"LICENSE", "configs/inference.json", "configs/train.json", "configs/metadata.json", "docs/README.md",
+            "docs/metrics.json", "models/model.pt"} <= names
+    assert json.loads((folder / "configs" / "inference.json").read_text())["spread"] == 3.5
+    assert (folder / "models" / "model.pt").read_bytes() == weights.read_bytes()
+    assert "exported: " in capsys.readouterr().out
+
+
+def test_what_does_not_fit_leaves_nothing(weights, tmp_path, capsys) -> None:
+    other = tmp_path / "other.pt"
+    torch.save(CurriculumResNet(in_channels=3).state_dict(), other)
+    for bundle, path, named in ((BUNDLE, other, "other.pt"), (BUNDLE, tmp_path / "none.pt", "none.pt"),
+                                (str(tmp_path), weights, "not a bundle")):
+        assert main(["export", bundle, "--weights", str(path), "-o", str(tmp_path / "out")]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ") and named in line
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("which", ["the bundle itself", "somebody's folder"])
 def test_nothing_else_is_touched(weights, tmp_path, capsys, which) -> None:
-    source = tmp_path / "bundles" / BUNDLE.name
+    source = tmp_path / "bundles" / Path(BUNDLE).name
     if which == "the bundle itself":
-        shutil.copytree(BUNDLE, source)
+        shutil.copytree(ROOT / BUNDLE, source)
     else:
         source.mkdir(parents=True)
         (source / "thesis.tex").touch()
     before = sorted(source.rglob("*"))
-    assert export(BUNDLE, weights, tmp_path / "bundles") == 2
+    assert main(["export", BUNDLE, "--weights", str(weights), "-o", str(tmp_path / "bundles")]) == 2
     assert sorted(source.rglob("*")) == before
     said = capsys.readouterr().err
     assert "no earlier export; choose another -o" in said and said.count("\n") == 1

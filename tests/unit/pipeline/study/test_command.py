@@ -1,0 +1,49 @@
+"""The command that runs a study: what it prints, how it shares the work, and what it refuses."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from pipeline.__main__ import main
+
+BUNDLE = "bundles/breast_mri_curriculum"
+
+
+def study(cohort, out, *more: str) -> int:
+    return main(["study", BUNDLE, "--datalist", str(cohort.list), "--out", str(out), "--preset", "demo", *more])
+
+
+def test_print_shows_every_command_and_runs_none(tiny_cohort, tmp_path, capsys) -> None:
+    assert study(tiny_cohort, tmp_path / "run", "--folds", "2", "--print") == 0
+    lines = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(line[0] == "python" for line in lines) and not (tmp_path / "run").exists()
+    assert "prepare.yaml" in " ".join(lines[0])
+    assert {line[line.index("--fold") + 1] for line in lines[1:]} == {"0", "1"}
+
+
+def test_shards_are_all_the_work_and_none_of_it_twice(tiny_cohort, tmp_path, capsys) -> None:
+    def commands(*more: str) -> list[str]:
+        assert study(tiny_cohort, tmp_path / "run", "--print", *more) == 0
+        return capsys.readouterr().out.splitlines()[1:]  # the first prepares
+
+    whole = commands()
+    parts = [line for i in range(3) for line in commands("--shard", f"{i}/3")]
+    assert sorted(parts) == sorted(whole) and len(set(whole)) == len(whole)
+
+
+@pytest.mark.parametrize(("words", "named"), [
+    (["--shard", "3/3"], "--shard 3/3: give I/N"), (["--shard", "half"], "give I/N"),
+    (["--variants", "no_such"], "no_such"), (["--folds", "7"], "fold"), (["--preset", "huge"], "huge")])
+def test_what_it_refuses_is_one_line(tiny_cohort, tmp_path, capsys, words, named) -> None:
+    assert study(tiny_cohort, tmp_path / "run", "--print", *words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and named in line
+
+
+def test_it_does_not_begin_on_exams_with_errors(tiny_cohort, tmp_path, capsys) -> None:
+    tiny_cohort.path(3, "t2").write_bytes(b"")
+    assert study(tiny_cohort, tmp_path / "run") == 2
+    assert "list.json has errors" in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["verify.json"]

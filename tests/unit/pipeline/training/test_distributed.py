@@ -1,0 +1,44 @@
+"""One process alone, and two that average their gradients."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import torch
+from torch import nn
+
+from pipeline.training import distributed
+
+TWO = """
+import torch
+from torch import nn
+from pipeline.training import distributed
+distributed.start(); distributed.start()  # the second does nothing
+network = distributed.share(nn.Linear(1, 1, bias=False))
+rank = int(not distributed.is_first())
+network(torch.tensor([[1.0 + 2 * rank]])).sum().backward()  # gradients 1 and 3
+print(rank, float(network.module.weight.grad), flush=True)
+distributed.stop(); distributed.stop()
+"""
+
+
+def test_one_process_shares_with_nobody(monkeypatch) -> None:
+    for name in ("WORLD_SIZE", "RANK"):
+        monkeypatch.delenv(name, raising=False)
+    distributed.start()
+    network = nn.Linear(1, 1)
+    assert distributed.share(network) is network and distributed.is_first()
+    if not torch.cuda.is_available():
+        assert distributed.device() == torch.device("cpu")
+    distributed.stop()
+
+
+def test_two_processes_average_their_gradients(tmp_path) -> None:
+    (tmp_path / "two.py").write_text(TWO)
+    ended = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+                            str(tmp_path / "two.py")], capture_output=True, text=True, timeout=120,
+                           env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1",
+                                "CUDA_VISIBLE_DEVICES": ""})
+    assert sorted(ended.stdout.splitlines()) == ["0 2.0", "1 2.0"], ended.stderr[-2000:]
