@@ -233,11 +233,11 @@ def test_every_bundle_hands_on_what_it_began_in(path) -> None:
 
 def test_no_such_precision() -> None:
     with pytest.raises(InputError, match="precision is 'half'; use one of fp32, bf16, auto"):
-        place(nn.Linear(1, 1), "cpu", "half")
+        precision.place(nn.Linear(1, 1), "cpu", "half")
 
 
 def test_the_norm_is_of_all_gradients() -> None:
     network = nn.Linear(2, 1)
-    assert gradient_norm(network) == 0
+    assert precision.gradient_norm(network) == 0
     network.weight.grad, network.bias.grad = torch.tensor([[2.0, 3.0]]), torch.tensor([6.0])
-    assert gradient_norm(network) == 7
+    assert precision.gradient_norm(network) == 7
