@@ -15,7 +15,11 @@ def epoch(folder: Path, number: int, validated: bool = True, **metrics: float) -
     evaluator: Any = SimpleNamespace(state=SimpleNamespace(epoch=number if validated else number - 1,
                                                            metrics={"val_auc": 0.5 + number / 10}))
     trainer: Any = SimpleNamespace(state=SimpleNamespace(epoch=number, metrics=metrics))
-    History(evaluator, folder).write(trainer)
+    optimizer: Any = SimpleNamespace(param_groups=[{"lr": 0.1 / number}])
+    history = History(evaluator, optimizer, folder)
+    history.note(trainer)
+    optimizer.param_groups[0]["lr"] = 0.0  # the next epoch's, set when this one was over
+    history.write(trainer)
 
 
 def test_rows_of_trainer_and_evaluator(tmp_path) -> None:
@@ -23,8 +27,9 @@ def test_rows_of_trainer_and_evaluator(tmp_path) -> None:
     epoch(tmp_path, 2, validated=False, loss=0.25)  # not every epoch is validated
     epoch(tmp_path, 3, loss=0.125)
     assert rows(tmp_path / "history.csv") == [
-        {"epoch": "1", "loss": "0.333333", "val_auc": "0.6"}, {"epoch": "2", "loss": "0.25", "val_auc": ""},
-        {"epoch": "3", "loss": "0.125", "val_auc": "0.8"}]
+        {"epoch": "1", "learning_rate": "0.1", "loss": "0.333333", "val_auc": "0.6"},
+        {"epoch": "2", "learning_rate": "0.05", "loss": "0.25", "val_auc": ""},
+        {"epoch": "3", "learning_rate": "0.0333333", "loss": "0.125", "val_auc": "0.8"}]
 
 
 def test_a_resumed_run_replaces_the_epochs_that_it_repeats(tmp_path) -> None:

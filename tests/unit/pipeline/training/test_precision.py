@@ -175,7 +175,7 @@ print(precision.place(precision.nn.Linear(2, 2), "cpu", "auto", []).module.preci
 """
     both = [subprocess.Popen([sys.executable, "-c", code, str(rank)], cwd=ROOT, text=True, stdout=subprocess.PIPE,
                              env={**os.environ, "RANK": str(rank)}) for rank in (0, 1)]
-    said = [process.communicate(timeout=60)[0].splitlines() for process in both]
+    said = [process.communicate(timeout=300)[0].splitlines() for process in both]
     assert [lines[-1] for lines in said] == ["fp32", "fp32"] and [len(lines) for lines in said] == [2, 1]
 
 
