@@ -13,7 +13,8 @@ import pytest
 from pipeline.processes import shared
 
 WORK = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background would ignore
 from pipeline.processes import shared
 def work(item):
     print("begun", flush=True)

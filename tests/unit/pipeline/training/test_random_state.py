@@ -12,7 +12,7 @@ from pipeline.training import random_state
 
 
 def draw() -> list[float]:
-    return [torch.rand(()).item(), float(np.random.random()), random.random()]  # noqa: NPY002
+    return [torch.rand(()).item(), float(np.random.random()), random.random()]
 
 
 def test_what_was_put_away_draws_the_same_again() -> None:
