@@ -235,6 +235,7 @@ def write_prepared_lesions(folder: Path, lesions: int = 18, size: int = 16, fold
         np.save(folder / name, patches.astype(np.float16))
         cases.append({"exam_id": f"E{i:04d}", "patient_id": f"SECRET{i:04d}", "side": "LR"[i % 2], "lesion_id": "1",
                       "image": name, "slices": 1 + i % 3, "malignant": i % 2, "missing": [], "readers": {},
+                      "curve": dict(zip(CONTRASTS7[:5], (100, 150 + 50 * (i % 2), 180, 170, 160), strict=True)),
                       "splits": splits_of(i // 2, folds), "groups": {}})
     content = {"schema": prepared_cases.SCHEMA, "name": "tiny", "modality": "MR",
                "parameters": {"version": 1, "channels": list(CONTRASTS7)},

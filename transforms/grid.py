@@ -58,6 +58,10 @@ class Grid:
         shape = [self.shape[int(np.flatnonzero(orientation[:, 0] == i)[0])] for i in range(3)]
         return Grid(triple(shape), self.affine @ step)
 
+    def permuted(self, axes: Sequence[int]) -> Grid:
+        """The same voxels with axes in another order."""
+        return Grid(triple(self.shape[axis] for axis in axes), self.affine[:, [*axes, 3]])
+
     def resized(self, shape: tuple[int, int, int]) -> Grid:
         """The same field of view (to the voxels' outer edges) in another number of voxels."""
         zoom = np.asarray(self.shape, float) / np.asarray(shape)

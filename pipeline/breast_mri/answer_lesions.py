@@ -16,6 +16,8 @@ from pipeline.breast_mri import answer_exams as exams
 from pipeline.errors import InputError
 from pipeline.files.atomic import replacing, write_json
 from pipeline.files.tables import read_table
+from transforms.breast_mri.exam_maps import maps_to_exam
+from transforms.grid import Grid, triple
 
 _COLUMNS = ("x_mm", "y_mm", "z_mm")
 
@@ -51,8 +53,7 @@ def find(path: Path | str, table: Path | str, contrasts: Sequence[str]) -> list[
 class StackPatchesd(MapTransform):
     """Put an exam's patches `(N, C, Y, X)` where the exam was.
 
-    Adds `slice_of`, the lesion of each patch, `corners`, the `(x, y, z)` of its first voxel, and `exam`, the exam's
-    meta with its shape and affine.
+    Adds `slice_of`, the lesion of each patch, `places`, the grid of each, and `exam`, the exam's own grid.
 
     Raises:
         InputError: no patch is left.
@@ -64,11 +65,11 @@ class StackPatchesd(MapTransform):
         if not patches:
             raise InputError("every patch holds several lesions; nothing is left to score", code="nothing_left")
         for key in self.key_iterator(result):
-            result["exam"] = dict(result[key].meta)
+            meta = result[key].meta
+            result["exam"] = Grid(triple(meta["spatial_shape"]), np.asarray(meta["original_affine"]))
             result[key] = torch.cat(list(patches.values()))
-        result["patch_voxels"] = next(iter(patches.values())).shape[-1]
         result["slice_of"] = [name for name, own in patches.items() for _ in range(len(own))]
-        result["corners"] = [corner for name in patches for corner in places[name]]
+        result["places"] = [place for name in patches for place in places[name]]
         return result
 
 
@@ -99,15 +100,15 @@ class SaveLesionsd(MapTransform):
         scores = answer["logits"].softmax(1)[:, 1].tolist()
         centers = dict(result["lesions"])
         lesions: dict[str, dict[str, Any]] = {}
-        for lesion, corner, score in zip(result["slice_of"], result["corners"], scores, strict=True):
+        for lesion, place, score in zip(result["slice_of"], result["places"], scores, strict=True):
             entry = lesions.setdefault(lesion, {"center_mm": list(centers[lesion]), "probability": 0.0, "slices": {}})
-            entry["slices"][str(corner[2])] = round(score, 6)
+            entry["slices"][str(slice_number(place, exam))] = round(score, 6)
             entry["probability"] = max(entry["probability"], round(score, 6))
         left_out = sorted(set(centers) - set(lesions))
         result["result"] = {"exam_id": name, "probability": max(e["probability"] for e in lesions.values()),
                             "lesions": lesions, "not_scored": left_out}
-        heat = _in_exam(answer["heatmap"].cpu(), result["corners"], result["patch_voxels"], exam["spatial_shape"])
-        image = nib.Nifti1Image(heat, np.asarray(exam["original_affine"]))
+        heat = _in_exam(answer["heatmap"].cpu(), result["places"], exam)
+        image = nib.Nifti1Image(heat, exam.affine)
         image.header.set_xyzt_units("mm", "sec")
         with replacing(self.output_dir / f"{name}_heatmap.nii.gz", ".nii.gz") as temporary:
             nib.save(image, temporary)
@@ -119,36 +120,37 @@ class SaveLesionsd(MapTransform):
         return result
 
 
-def _in_exam(maps: torch.Tensor, corners: Sequence[tuple[int, int, int]], voxels: int,
-             shape: Sequence[int]) -> np.ndarray:
-    """Maps `(N, Y, X)` back at the places of their patches, `(X, Y, Z)`; the larger value where patches overlap."""
-    heat = np.zeros(tuple(int(n) for n in shape), np.float32)
-    small = torch.nn.functional.interpolate(maps[:, None], size=(voxels, voxels), mode="bilinear", align_corners=False)
-    for (left, top, z), plane in zip(corners, small[:, 0].numpy(), strict=True):
-        x0, y0 = max(left, 0), max(top, 0)
-        x1, y1 = min(left + voxels, heat.shape[0]), min(top + voxels, heat.shape[1])
-        part = plane[y0 - top : y1 - top, x0 - left : x1 - left].T
-        heat[x0:x1, y0:y1, z] = np.maximum(heat[x0:x1, y0:y1, z], part)
-    return heat
+def slice_number(place: Grid, exam: Grid) -> int:
+    """The exam's slice, as its file counts them, that a patch lies on."""
+    index = exam.to_index(place.to_world(np.array([[0, 0, 0], [0, 0, 1]])))
+    return round(float(index[0, np.abs(index[1] - index[0]).argmax()]))
+
+
+def _in_exam(maps: torch.Tensor, places: Sequence[Grid], exam: Grid) -> np.ndarray:
+    """Maps `(N, rows, columns)` back at the places of their patches, on the exam's grid `(X, Y, Z)`."""
+    grids = [place.resized((maps.shape[2], maps.shape[1], 1)) for place in places]
+    return maps_to_exam(maps.transpose(1, 2)[..., None], [grid.affine for grid in grids], exam).numpy()
 
 
 def _picture(result: Mapping[Hashable, Any], scores: Sequence[float], maps: np.ndarray, path: Path) -> None:
-    """One row a patch: the contrasts the network saw, and the first under its Grad-CAM."""
+    """One row a patch: the contrasts the network saw, and the first under its Grad-CAM.
+
+    As readers look: anterior (of coronal slices superior) is up, the patient's right (of sagittal ones anterior) left.
+    """
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot as plt
 
     patches = result["image"].cpu().numpy()
-    front = "upper" if result["exam"]["original_affine"][1, 1] < 0 else "lower"  # anterior is up
     rows, columns = len(patches), patches.shape[1] + 1
     size = (1.7 * columns, 1.75 * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for row, patch, heat, lesion, score in zip(axes, patches, maps, result["slice_of"], scores, strict=True):
         for axis, plane in zip(row, [*patch, patch[0]], strict=True):
-            axis.imshow(plane, cmap="gray", origin=front)
+            axis.imshow(plane[::-1, ::-1], cmap="gray")
             axis.axis("off")
-        row[-1].imshow(heat, cmap="inferno", alpha=0.45, vmin=0, vmax=1, origin=front)
+        row[-1].imshow(heat[::-1, ::-1], cmap="inferno", alpha=0.45, vmin=0, vmax=1)
         row[0].set_title(f"lesion {lesion}: {score:.2f}", fontsize=8, loc="left")
     with replacing(path, ".png") as temporary:
         figure.savefig(temporary, dpi=90)

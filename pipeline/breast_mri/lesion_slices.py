@@ -33,7 +33,8 @@ class LesionSlices:
 
     def arrays(self, result: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
         for lesion_id, patches in result["patches"].items():
-            yield f"lesion{lesion_id}", patches.half().numpy(), {"lesion_id": lesion_id, "slices": len(patches)}
+            yield f"lesion{lesion_id}", patches.half().numpy(), {"lesion_id": lesion_id, "slices": len(patches),
+                                                                  "curve": result["curves"][lesion_id]}
 
     def cases(self, exam: Exam, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         labels = {m.lesion_id: m for m in exam.lesions}
@@ -44,7 +45,7 @@ class LesionSlices:
                        for name, scores in exam.readers.items()}
             yield {"side": lesion.side, "lesion_id": lesion.lesion_id, "image": array["image"],
                    "slices": array["slices"], "malignant": lesion.malignant, "missing": record["missing"],
-                   "readers": readers}
+                   "curve": array["curve"], "readers": readers}
 
     def tell(self, cases: Sequence[Mapping[str, Any]], records: Sequence[Mapping[str, Any]]) -> None:
         left_out = sum(record.get("left_out", 0) for record in records)
@@ -66,7 +67,8 @@ def slices(folder: Path | str, fold: int, channels: Sequence[str], *splits: str)
 
     Returns:
         dictionaries with `image` and `array` (path), `slice` (number in the array), `label` (1 = malignant), `exam_id`,
-        `patient_id`, `side`, `lesion_id`, `split`, `groups`, `readers`.
+        `patient_id`, `side`, `lesion_id`, `curve` (mean of its core by phase, as the files have it), `split`, `groups`,
+        `readers`.
 
     Raises:
         InputError: no such fold, no case in it, or an exam that lacks one of the contrasts.

@@ -14,15 +14,14 @@ from pipeline.prediction_rows import case_of, prediction_row
 from transforms.read_prepared import open_prepared
 
 PHASES = ("pre", "post1", "post2", "post3", "post4")
-_CORE = 1 / 8  # of a patch's width: radius of the disc that an enhancement curve is measured in
 
 
 class WriteLesionPredictions:
     """Writes `predictions.csv`, one row a lesion: its score is the maximum over its slices (contrast transfer, §3).
 
     Beside it, for the report's pictures of the user's own data, whatever the subset: `curves.csv`, the mean intensity
-    of each test lesion's core in every phase, and `contrasts.npz`, one malignant test lesion in all contrasts
-    (paper, Fig. 2 and 1). Tables hold study ids only.
+    of each test lesion's core in every phase as its files have it, and `contrasts.npz`, one malignant test lesion in
+    all contrasts (paper, Fig. 2 and 1). Tables hold study ids only.
 
     The evaluator's prediction is logits `(B, 2)`, one row a slice.
 
@@ -38,6 +37,7 @@ class WriteLesionPredictions:
         self.stored = list(stored)
         self.rows: dict[tuple[str, str], dict[str, Any]] = {}
         self.arrays: dict[tuple[str, str], Path] = {}
+        self.curves: dict[tuple[str, str], dict[str, float]] = {}
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self.start)
@@ -45,7 +45,7 @@ class WriteLesionPredictions:
         engine.add_event_handler(Events.COMPLETED, self.write)
 
     def start(self, engine: Engine) -> None:
-        self.rows, self.arrays = {}, {}
+        self.rows, self.arrays, self.curves = {}, {}, {}
 
     def collect(self, engine: Engine) -> None:
         """Take one batch of slices."""
@@ -58,29 +58,19 @@ class WriteLesionPredictions:
             row["score"] = max(row["score"], round(score, 6))
             row["slices"] += 1
             if row["split"] == "test" and not batch["missing"][i]:
-                self.arrays[key] = Path(batch["array"][i])
+                self.arrays[key], self.curves[key] = Path(batch["array"][i]), batch["curve"][i]
 
     def write(self, engine: Engine) -> None:
         """Write the tables, each in one piece, and say where they are."""
         path = self.folder / "predictions.csv"
         write_table(path, list(self.rows.values()))
         if set(PHASES) <= set(self.stored) and self.arrays:
-            write_table(self.folder / "curves.csv", [self._curve(key) for key in self.arrays])
+            write_table(self.folder / "curves.csv", [{"exam_id": key[0], "lesion_id": key[1],
+                                                      "label": self.rows[key]["label"], **self.curves[key]}
+                                                     for key in self.arrays])
             shown = next((key for key in self.arrays if self.rows[key]["label"]), next(iter(self.arrays)))
             self._save_contrasts(open_prepared(self.arrays[shown]))
         print(f"{len(self.rows)} lesions in {path}", flush=True)
-
-    def _curve(self, key: tuple[str, str]) -> dict[str, Any]:
-        """Mean of the core of the lesion's brightest slice, phase by phase."""
-        patches = np.asarray(open_prepared(self.arrays[key]), np.float32)
-        size = patches.shape[-1]
-        rows, columns = np.indices((size, size)) - (size - 1) / 2
-        core = patches[..., np.hypot(rows, columns) <= max(size * _CORE, 1)].mean(axis=-1)  # (slices, C)
-        phases = core[:, [self.stored.index(name) for name in PHASES]]
-        brightest = phases[np.argmax(phases[:, 1:].max(axis=1) - phases[:, 0])]
-        row = self.rows[key]
-        return {"exam_id": key[0], "lesion_id": key[1], "label": row["label"],
-                **{name: round(float(v), 4) for name, v in zip(PHASES, brightest, strict=True)}}
 
     def _save_contrasts(self, patches: np.ndarray) -> None:
         write_arrays(self.folder / "contrasts.npz", patch=np.asarray(patches[len(patches) // 2]),

@@ -1,11 +1,9 @@
-"""The 3D ResNet18 of centre-point ultrasound, and where in its input the evidence for a lesion lies (§2)."""
+"""The 3D ResNet18 of centre-point ultrasound (§2)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-import torch.nn.functional as F
 from monai.networks.nets.resnet import ResNet, ResNetBlock
 
 
@@ -29,17 +27,3 @@ class CenterPointResNet(ResNet):
                          no_max_pool=not max_pool, bias_downsample=True)
         deep = 16 if max_pool else 8
         self.strides = (z * deep, y * deep, x * deep)  # voxels between cells of the last map
-
-    def evidence(self, image: torch.Tensor) -> torch.Tensor:
-        """The logit that each cell of the last map stands for, `(B, 1, z, y, x)`; their mean is the network's logit.
-
-        The network ends in a mean and a linear unit. Grad-CAM's weight of a channel is therefore the unit's own, over
-        the number of cells, and its map is this one without the unit's bias, negative values cut off: the same places
-        are hot. Unlike it, this one means the same in every window and every volume.
-        """
-        x = self.act(self.bn1(self.conv1(image)))
-        if not self.no_max_pool:
-            x = self.maxpool(x)
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        assert self.fc is not None
-        return F.conv3d(x, self.fc.weight[:, :, None, None, None], self.fc.bias)

@@ -15,24 +15,37 @@ from transforms.grid import Grid, triple
 from transforms.resample import resample
 
 
-def maps_to_exam(maps: torch.Tensor, breast_affines: Sequence[np.ndarray], exam: Grid) -> torch.Tensor:
-    """Put each breast's map where it belongs in the exam.
+def maps_to_exam(maps: torch.Tensor, affines: Sequence[np.ndarray], exam: Grid) -> torch.Tensor:
+    """Put each breast's or patch's map where it belongs in the exam.
 
     Crop, split and mirroring are undone by the affines that were recorded on the way, not step by step.
 
     Args:
-        maps: `(S, X, Y, Z)`, a map a breast.
-        breast_affines: voxel of each map to RAS mm.
+        maps: `(N, X, Y, Z)`.
+        affines: voxel of each map to RAS mm.
         exam: the exam's own grid.
 
     Returns:
-        `(X, Y, Z)` on `exam`; 0 outside the breasts, the larger value where maps meet.
+        `(X, Y, Z)` on `exam`; 0 outside the maps, the larger value where they meet.
     """
     whole = torch.zeros(exam.shape[::-1])
-    for breast, affine in zip(maps, breast_affines, strict=True):
-        grid = Grid(triple(breast.shape), np.asarray(affine))
-        torch.maximum(whole, resample(breast.float().cpu().numpy(), grid, exam), out=whole)
+    for each, affine in zip(maps, affines, strict=True):
+        grid = Grid(triple(each.shape), np.asarray(affine))
+        low, high = _reach(grid, exam)
+        if (high > low).all():
+            part = resample(each.float().cpu().numpy(), grid, exam.cropped(low, triple(high - low)))
+            there = whole[tuple(slice(a, b) for a, b in zip(low[::-1], high[::-1], strict=True))]
+            torch.maximum(there, part, out=there)
     return whole.permute(2, 1, 0)
+
+
+def _reach(grid: Grid, exam: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """First voxel of `exam` that a grid's outer edges may reach, and the one after the last."""
+    size = np.asarray(grid.shape, float)
+    corners = np.stack(np.meshgrid(*[(-0.5, n - 0.5) for n in size], indexing="ij"), -1).reshape(-1, 3)
+    at = exam.to_index(grid.to_world(corners))
+    low, high = np.floor(at.min(axis=0)), np.ceil(at.max(axis=0)) + 1
+    return low.clip(0, exam.shape).astype(int), high.clip(0, exam.shape).astype(int)
 
 
 class MalignancyResultd(MapTransform):

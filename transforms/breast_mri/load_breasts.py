@@ -18,6 +18,7 @@ from monai.transforms import MapTransform, Transform
 from transforms.breast_mri.breasts import SIDES, Layout, breast_grids
 from transforms.breast_mri.exam_files import T2, read_contrasts, same_grid
 from transforms.breast_mri.motion import ShiftEstimator
+from transforms.breast_mri.planes import canonical_view
 from transforms.errors import InputError
 from transforms.grid import Grid, triple
 from transforms.intensity import CONSTANT, tissue_scale
@@ -93,7 +94,7 @@ class LoadBreasts(Transform):
             grid = Grid(image.array.shape, image.affine)
             phase = contrast not in T2
             known = next((scales[k] for k in scales if k not in T2), None) if phase else None
-            sample = image.array[::4, ::4]
+            sample = canonical_view(image.array, grid)[::4, ::4]  # one scale, however the file is stored
             try:
                 if known is not None and sample.min() == sample.max():
                     raise InputError(CONSTANT, code="constant_image")

@@ -46,7 +46,8 @@ def load_curves(run: Run) -> pd.DataFrame | None:
     if not parts:
         return None
     table = pd.concat(parts, ignore_index=True)
-    enhancement = table[list(PHASES)].div(table["pre"].clip(lower=1e-3), axis=0) - 1
+    table = table[table["pre"] > 0]
+    enhancement = table[list(PHASES)].div(table["pre"], axis=0) - 1
     return enhancement.assign(label=table["label"].astype(int))
 
 

@@ -12,6 +12,7 @@ from monai.data import MetaTensor
 
 from pipeline.breast_mri.answer_lesions import SaveLesionsd, StackPatchesd, collate, find
 from pipeline.errors import InputError
+from transforms.grid import Grid
 
 
 @pytest.fixture
@@ -51,7 +52,8 @@ def test_patches_come_back_where_they_were(tmp_path, capsys) -> None:
     given = {"image": exam, "exam_id": "E1",
              "lesions": [("a", (1.0, 2.0, 3.0)), ("b", (4.0, 5.0, 6.0)), ("c", (7.0, 8.0, 9.0))],
              "patches": {"a": torch.rand(2, 3, 4, 4), "b": torch.rand(1, 3, 4, 4)},
-             "places": {"a": [(2, 3, 1), (2, 3, 2)], "b": [(-1, 8, 4)]}}
+             "places": {name: [Grid((4, 4, 1), affine).cropped(corner, (4, 4, 1)) for corner in corners]
+                        for name, corners in {"a": [(2, 3, 1), (2, 3, 2)], "b": [(-1, 8, 4)]}.items()}}
     data = collate([StackPatchesd("image")(given)])
     assert data["image"].shape == (3, 3, 4, 4) and data["slice_of"] == ["a", "a", "b"]
     heat = torch.zeros(3, 4, 4)

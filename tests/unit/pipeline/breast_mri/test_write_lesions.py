@@ -1,7 +1,8 @@
-"""Rows of lesions from their slices, enhancement curves and the picture of contrasts, worked out by hand."""
+"""Rows of lesions from their slices, enhancement curves of the files, and the picture of contrasts."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from evaluation import batch_of, evaluate, rows
 
 from pipeline.breast_mri.write_lesions import PHASES, WriteLesionPredictions
+from pipeline.report.parts.lesions import load_curves
 
 STORED = [*PHASES, "sub", "t2"]
 
@@ -20,7 +22,8 @@ def logit(p: float) -> list[float]:
 
 def slice_of(lesion: str, array: Any = "", label: int = 1, **changed: Any) -> dict[str, Any]:
     return {"exam_id": "E1", "patient_id": "P1", "side": "L", "lesion_id": lesion, "split": "test", "label": label,
-            "groups": {"density": "c"}, "readers": {"one": 4.0}, "missing": [], "array": str(array), **changed}
+            "groups": {"density": "c"}, "readers": {"one": 4.0}, "missing": [], "array": str(array),
+            "curve": dict(zip(PHASES, (100.0, 200.0, 190.0, 175.0, 160.0), strict=True)), **changed}
 
 
 def test_a_lesion_has_the_largest_score_of_its_slices(tmp_path, capsys) -> None:
@@ -37,16 +40,9 @@ def test_a_lesion_has_the_largest_score_of_its_slices(tmp_path, capsys) -> None:
     assert capsys.readouterr().out.startswith("2 lesions in ")
 
 
-def test_curves_are_the_core_of_the_brightest_slice(tmp_path) -> None:
-    """Patches of 16 voxels: the core has a radius of 2 around 7.5, that is the inner 4 × 4 without its corners."""
-    patches = np.full((2, 7, 16, 16), 9.0, np.float16)
-    core = np.ix_(range(6, 10), range(6, 10))
-    for phase, value in enumerate((1.0, 3.0, 2.5, 2.0, 1.5)):
-        patches[1, phase][core] = value  # rises by 2
-        patches[0, phase][core] = 1.0 + 0.25 * phase  # rises by 1
-        for i in (6, 9):
-            for j in (6, 9):
-                patches[:, phase, i, j] = 100.0  # corners, 2.12 voxels from the middle
+def test_curves_are_the_files(tmp_path) -> None:
+    """What preparation measured in the files goes to the table, whatever the arrays hold."""
+    patches = np.random.default_rng(0).uniform(0, 2, (2, 7, 16, 16)).astype(np.float16)
     np.save(tmp_path / "a.npy", patches)
     out = tmp_path / "out"
     both = slice_of("1", tmp_path / "a.npy", 0), slice_of("2", tmp_path / "a.npy")
@@ -54,7 +50,9 @@ def test_curves_are_the_core_of_the_brightest_slice(tmp_path) -> None:
     evaluate(WriteLesionPredictions(out, 0, STORED), (batch_of(*cases), torch.zeros(3, 2)))
     curves = rows(out / "curves.csv")
     assert [(c["lesion_id"], c["label"]) for c in curves] == [("1", "0"), ("2", "1")]  # the third lacks a contrast
-    assert [float(curves[0][name]) for name in PHASES] == [1.0, 3.0, 2.5, 2.0, 1.5]
+    assert [float(curves[0][name]) for name in PHASES] == [100.0, 200.0, 190.0, 175.0, 160.0]
+    enhancement = load_curves(SimpleNamespace(folds=[0], variants=["a"], place=lambda variant, fold: out))
+    np.testing.assert_allclose(enhancement[list(PHASES)], [[0, 1.0, 0.9, 0.75, 0.6]] * 2)
     with np.load(out / "contrasts.npz") as shown:
         assert list(shown["names"]) == STORED
         np.testing.assert_array_equal(shown["patch"], patches[1])  # the middle slice of two

@@ -9,6 +9,7 @@ import torch
 
 from transforms import InputError, LoadLesionSlices
 from transforms.breast_mri.lesion_slices import CONTRASTS
+from transforms.grid import Grid
 
 AFFINE = np.array([[-2.0, 0, 0, 39], [0, -2.0, 0, 31], [0, 0, 5.0, -20], [0, 0, 0, 1]])  # 40 × 32 × 9 voxels
 
@@ -18,6 +19,13 @@ PLAIN = {"size": 8, "iterations": []}  # no bias correction: values can be follo
 
 def world(*voxel: float) -> tuple[float, ...]:
     return tuple((AFFINE @ [*voxel, 1])[:3])
+
+
+def file_corner(place: Grid) -> tuple[int, ...]:
+    """The least voxel of a patch, counted as the file does; patches run towards R and A, the file against both."""
+    corners = place.to_world(np.array([[0, 0, 0], np.asarray(place.shape) - 1]))
+    index = np.linalg.inv(AFFINE)[:3] @ np.c_[corners, [1, 1]].T
+    return tuple(np.rint(index.min(axis=1)).astype(int).tolist())
 
 
 @pytest.fixture
@@ -54,26 +62,29 @@ def mask(tmp_path):
 def test_patches_from_a_mask_by_hand(exam, mask) -> None:
     lesions = [("1", world(11, 15, 3)), ("2", world(15, 15, 4)), ("3", world(38, 30, 7))]
     found = LoadLesionSlices(**PLAIN)(exam, lesions, mask).meta
-    # Lesion 1, slice 3: centre of mass (11, 15), first voxel 11 - 3.5, 15 - 3.5, rounded to even: 8, 12. On slice 4
-    # lesion 2 lies in its patch, and it in lesion 2's.
-    assert found["places"] == {"1": [(8, 12, 3)], "3": [(35, 27, 7)]}
+    # Lesion 1, slice 3: centre of mass (11, 15); towards R and A it is (28, 16), first voxel 28 - 3.5, 16 - 3.5,
+    # rounded to even: 24, 12, which are the file's 8 … 15, 12 … 19. On slice 4 lesion 2 lies in its patch, and it in
+    # lesion 2's.
+    corners = {name: [file_corner(place) for place in places] for name, places in found["places"].items()}
+    assert corners == {"1": [(8, 12, 3)], "3": [(35, 27, 7)]}
     assert (found["left_out"], found["padded"], found["missing"]) == (2, 1, [])
     assert found["patches"]["1"].shape == (1, 7, 8, 8)
     corner = found["patches"]["3"][0, 0]
-    assert (corner[:5, :5] > 0).all() and corner[5:].abs().max() == 0 and corner[:, 5:].abs().max() == 0
+    assert (corner[3:, 3:] > 0).all() and corner[:3].abs().max() == 0 and corner[:, :3].abs().max() == 0
     pre = np.asarray(nib.load(exam["pre"]).dataobj)
     patch = found["patches"]["1"][0, 0].numpy()
-    inside = pre[8:16, 12:20, 3].T
+    inside = pre[8:16, 12:20, 3].T[::-1, ::-1]
     np.testing.assert_allclose(patch / patch.mean(), inside / inside.mean(), rtol=1e-5)
 
 
 def test_patches_from_centres_cover_the_stated_extent(exam) -> None:
     # 10 mm above and below are two slices of 5 mm.
     found = LoadLesionSlices(**PLAIN, extent=10.0)(exam, [("a", world(20, 16, 4)), ("b", world(5, 25, 0))]).meta
-    assert [z for *_, z in found["places"]["a"]] == [2, 3, 4, 5, 6]
-    assert [z for *_, z in found["places"]["b"]] == [0, 1, 2]
+    assert [file_corner(place)[2] for place in found["places"]["a"]] == [2, 3, 4, 5, 6]
+    assert [file_corner(place)[2] for place in found["places"]["b"]] == [0, 1, 2]
     single = LoadLesionSlices(**PLAIN, extent=0.0)(exam, [("a", world(20, 16, 4.3))]).meta
-    assert single["places"]["a"] == [(16, 12, 4)]
+    # (19, 15) towards R and A: first voxel 15.5 and 11.5, to even 16 and 12, the file's 16 … 23 and 12 … 19.
+    assert [file_corner(place) for place in single["places"]["a"]] == [(16, 12, 4)]
 
 
 @pytest.mark.parametrize(("direction", "sign"), [("post1-pre", 1), ("pre-post1", -1)])
@@ -83,11 +94,11 @@ def test_channels_subtraction_and_t2(exam, direction, sign) -> None:
     t2, pre, post1, sub = image.as_tensor()
     assert image.shape == (4, 40, 32, 9)
     torch.testing.assert_close(sub, sign * (post1 - pre))
-    tissue = pre[:, 6:]
+    tissue = pre[:, :-6]  # y runs to A, the file to P
     assert float(tissue.mean()) == pytest.approx(1, abs=0.02)
-    assert float((post1[:, 6:] / tissue).mean()) == pytest.approx(2, abs=0.02)  # 200 to 100, by one scale
+    assert float((post1[:, :-6] / tissue).mean()) == pytest.approx(2, abs=0.02)  # 200 to 100, by one scale
     # T2 came onto the phases' grid, whose slices 0, 2, … are its own.
-    assert t2.shape == (40, 32, 9) and float(t2[5, 10, 4] / t2[30, 10, 4]) == pytest.approx(3)
+    assert t2.shape == (40, 32, 9) and float(t2[34, 10, 4] / t2[9, 10, 4]) == pytest.approx(3)
 
 
 def test_a_missing_contrast_is_named_and_others_go_on(exam) -> None:
