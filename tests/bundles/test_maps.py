@@ -38,7 +38,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def plant(network: nn.Module, channel: int, gain: float, above: float = 0.0) -> None:
-    """Weights that take the mean of one input channel around each voxel, as far as it is above a value, to the logit."""
+    """Weights that take the mean of an input channel around each voxel, as far as it is above a value, to the logit."""
     with torch.no_grad():
         for name, module in network.named_modules():
             if isinstance(module, (nn.Conv2d, nn.Conv3d)):
@@ -244,7 +244,7 @@ def test_curriculum_answer(kind, point, tmp_path, drawn) -> None:
 
 @pytest.mark.parametrize("turned", [False, True], ids=["axial file", "axes reversed"])
 def test_transfer_answer(turned, tmp_path, drawn) -> None:
-    """A bright place 8 mm beside the marked centre: above it and to the patient's left in the picture as in the exam."""
+    """A bright place beside the marked centre, anterior of it and to the left: in the picture as in the exam."""
     center, point = (60.0, 30.0, 5.0), (52.0, 39.0, 5.0)
     affine = np.diag([1.0, 1, 5, 1])
     affine[:3, 3] = [0, -20, -40]
@@ -277,7 +277,7 @@ def test_ultrasound_answer(tmp_path, drawn) -> None:
     answer("breast_ultrasound_center_point", lambda p: plant(p.get_parsed_content("network_def"), 0, 30.0),
            dataset_dir=str(tmp_path / "V1.nii.gz"), output_dir=str(tmp_path / "out"), shape=[16, 48, 32],
            step=[4, 16, 12], widths=[2, 2, 2, 2], stem_stride="$(1, 2, 2)", max_pool=False)
-    heat, _, found = peak(tmp_path / "out" / "V1_heatmap.nii.gz")
+    _, _, found = peak(tmp_path / "out" / "V1_heatmap.nii.gz")
     assert (np.abs(found - point) <= (9.6, 6.4, 6.4)).all()  # a step
     result = json.loads((tmp_path / "out" / "V1_result.json").read_text())
     assert np.linalg.norm(np.subtract(result["candidates"][0]["center_mm"], point)) < 10
