@@ -242,7 +242,7 @@ def report(folder: Path, small: Path, output: Path, repeats: int) -> list[str]:
         *measure.table(head, rows),
         measure.told(runs),
         "",
-        "Ours averages along the slices, 40 of which become 32; the others interpolate. Where all axes grow (48 slices)",
+        "Ours averages along the slices, 40 of which become 32; the others interpolate. Where all axes grow (to 48),"
         "the largest difference to ours before rounding to 16 bits is, in normalised units (1 is the mean of tissue);",
         f"T2 where its own voxels and the phases' surround ours: {equal}.",
         "",

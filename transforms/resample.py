@@ -74,7 +74,7 @@ def _mixed(volume: torch.Tensor, line: _Line) -> Iterator[torch.Tensor]:
         elif len(weights) > 2:
             plane = plane * weights[0]
             for i, weight in enumerate(weights[1:], start=first + 1):
-                plane.add_(volume[i], alpha=weight)
+                plane.add_(volume[i].float(), alpha=weight)
         yield plane
 
 
