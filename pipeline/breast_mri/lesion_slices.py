@@ -71,10 +71,12 @@ def slices(folder: Path | str, fold: int, channels: Sequence[str], *splits: str)
         `readers`.
 
     Raises:
-        InputError: no such fold, no case in it, or an exam that lacks one of the contrasts.
+        InputError: no such fold, no case in it, arrays of an earlier version, or an exam that lacks a contrast.
     """
     found = []
     for case in labelled_cases(folder, fold, splits, "lesions"):
+        if "curve" not in case:  # phases then had fields and scales of their own, whatever the settings said
+            raise InputError(f"{Path(folder).name}: was prepared by an earlier version; run prepare.yaml again")
         if lacking := [name for name in channels if name in case["missing"]]:
             raise InputError(f"exam {case['exam_id']} has no {', '.join(lacking)}; leave the exam out of the datalist, "
                              "or choose channels that it has")
