@@ -17,8 +17,8 @@ def otsu(values: np.ndarray) -> float:
         values: any shape, finite.
     """
     low, high = float(values.min()), float(values.max())
-    if high <= low:
-        return low
+    if high - low <= 1e-6 * max(abs(low), abs(high)):  # constant, but for rounding
+        return high
     count, edges = np.histogram(values, _BINS, (low, high))
     center = (edges[:-1] + edges[1:]) / 2
     below = np.cumsum(count).astype(float)
@@ -39,7 +39,7 @@ def air_threshold(values: np.ndarray) -> float:
         values: any shape, finite, not negative.
     """
     first = otsu(values)
-    rest = values[values < first]
+    rest = values[values < first] if first < values.max() else values[:0]
     return max(otsu(rest), first / 4) if rest.size else first
 
 

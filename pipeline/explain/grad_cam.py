@@ -53,8 +53,6 @@ def over_maximum(maps: torch.Tensor) -> torch.Tensor:
     peaks = maps.flatten(1).amax(dim=1).reshape(-1, *[1] * (maps.ndim - 1))
     return maps / torch.where(peaks > 0, peaks, 1.0)
 
-from pipeline.explain.enlarge import enlarged
-
 
 class GradCamInferer(Inferer):
     """Logits `(N, 2)` and Grad-CAMs for malignancy `(N, Y, X)` of patches.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -37,10 +38,12 @@ def test_preprocessing_is_given_known_lesions_and_the_mask_apart(exam) -> None:
 
 def test_a_reader_s_score_is_a_lesion_s_where_the_breast_has_no_other(exam) -> None:
     patches = {"1": torch.ones(2, 1, 4, 4), "3": torch.ones(1, 1, 4, 4)}
-    record = {"missing": ["t2"], "arrays": {name: {**told, "image": f"{name}.npy"}
-                                            for name, _, told in LESION_SLICES.arrays({"patches": patches})}}
+    curves = {"1": {"pre": 100.0, "post1": 250.0}, "3": {"pre": 90.0, "post1": 120.0}}
+    arrays = LESION_SLICES.arrays({"patches": patches, "curves": curves})
+    record = {"missing": ["t2"], "arrays": {name: {**told, "image": f"{name}.npy"} for name, _, told in arrays}}
     left, right = LESION_SLICES.cases(exam, record)
     assert (left["lesion_id"], left["slices"], left["malignant"], left["missing"]) == ("1", 2, 1, ["t2"])
+    assert left["curve"] == {"pre": 100.0, "post1": 250.0}
     assert left["readers"] == {"one": None, "two": None, "three": None}
     assert (right["lesion_id"], right["side"], right["readers"]) == ("3", "R", {"one": 2.0, "two": 3.0, "three": None})
 
@@ -61,3 +64,13 @@ def test_an_exam_without_a_contrast_is_named(tiny_lesions, tmp_path, reseal) -> 
     assert slices(tmp_path, 0, ["pre"], "test")
     with pytest.raises(InputError, match="exam E0000 has no t2; leave the exam out"):
         slices(tmp_path, 0, ["pre", "t2"], "test")
+
+
+def test_arrays_of_an_earlier_version_are_refused(tiny_lesions, tmp_path, reseal) -> None:
+    content = json.loads((tiny_lesions / "prepared.json").read_text())
+    for case in content["lesions"]:
+        del case["curve"]
+    shutil.copytree(tiny_lesions, tmp_path, dirs_exist_ok=True)
+    reseal(tmp_path, content)
+    with pytest.raises(InputError, match=r"was prepared by an earlier version; run prepare\.yaml again"):
+        slices(tmp_path, 0, ["pre"], "train")

@@ -12,7 +12,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from transforms import InputError, LoadBreasts, LoadLesionSlices
+from transforms import LoadBreasts, LoadLesionSlices
 from transforms.grid import Grid
 
 PHASES = ("pre", "post1", "post2", "post3", "post4")
@@ -164,30 +164,6 @@ def test_breasts_are_the_same_however_stored(exam, tmp_path) -> None:
         turned = write(tmp_path / str(i), {name: draw()[name] for name in PHASES[:2]}, order, signs)
         found = LoadBreasts(PHASES[:2], (96, 64, 16), 48)(turned)
         torch.testing.assert_close(found.as_tensor(), wanted.as_tensor(), rtol=1e-4, atol=1e-4)
-
-
-def test_slices_in_another_plane_are_named_or_refused(tmp_path) -> None:
-    """Sagittal slices of 5 mm with pixels of 1 mm: cut in their own plane, never in one where pixels are no squares."""
-    random = np.random.default_rng(1)
-    array = (500 + 100 * random.random((20, 60, 60))).astype(np.float32)
-    array[:, :, :5] = 1
-    folder = {}
-    for name in ("pre", "post1", "post2"):
-        folder[name] = tmp_path / f"{name}.nii"
-        nib.save(nib.Nifti1Image(array, np.diag([5.0, 1, 1, 1])), folder[name])
-    lesion = [("1", (50.0, 30.0, 25.0))]
-    options = {"channels": ["pre"], "size": 8, "extent": 5.0, "iterations": []}
-    for plane in ("axial", "coronal"):
-        with pytest.raises(InputError, match=f"its slices are sagittal .*, not {plane}; set acquisition to sagittal"):
-            LoadLesionSlices(**options, acquisition=plane)(folder, lesion)
-    with pytest.raises(InputError, match="choose one of axial, sagittal, coronal"):
-        LoadLesionSlices(**options, acquisition="oblique")(folder, lesion)
-    meta = LoadLesionSlices(**options, acquisition="sagittal")(folder, lesion).meta
-    assert [round(place.to_world(np.zeros(3))[0]) for place in meta["places"]["1"]] == [45, 50, 55]
-    # Columns are y, rows z: 30 - 3.5 to even is 26, 25 - 3.5 is 22.
-    patch = array[10, 26:34, 22:30].T
-    np.testing.assert_allclose(meta["patches"]["1"][1, 0] / meta["patches"]["1"][1, 0].mean(), patch / patch.mean(),
-                               rtol=1e-5)
 
 
 def test_patches_of_one_size_in_millimetres(tmp_path) -> None:
