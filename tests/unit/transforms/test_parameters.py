@@ -18,10 +18,10 @@ LOADERS = {
         {"channels": CHANNELS[:2], "matrix": (256, 256, 16), "rows": 128, "field_of_view": "single", "align": False}),
     LoadLesionSlices: (
         {"channels": CHANNELS},
-        {"channels": CHANNELS, "patch_size": 50, "extent": 10.0, "subtraction": "post1-pre",
-         "shrink_factor": [4, 4, 1], "iterations": [50, 50, 50, 50], "shared": None},
-        {"channels": CHANNELS[:2], "size": 24, "extent": 5, "subtraction": "pre-post1", "shrink_factor": (2, 2, 1),
-         "iterations": (), "shared": "pre"}),
+        {"channels": CHANNELS, "patch_size": 50, "patch_mm": None, "acquisition": "axial", "extent": 10.0,
+         "subtraction": "post1-pre", "shrink_factor": [4, 4, 1], "iterations": [50, 50, 50, 50], "shared": "post2"},
+        {"channels": CHANNELS[:2], "size": 24, "size_mm": 30.0, "acquisition": "sagittal", "extent": 5,
+         "subtraction": "pre-post1", "shrink_factor": (2, 2, 1), "iterations": (), "shared": "pre"}),
     LoadCenterCrops: (
         {"places": [(0.1, 0.2, 0.3)]},
         {"channels": ["image"], "crop": [28, 280, 280], "healthy": 2, "axes": ["lateral", "depth", "sweep"],
