@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from transforms.breast_ultrasound.read_crops import LoadCropd
     from transforms.breast_ultrasound.volume import LoadVolumed
     from transforms.errors import InputError
-    from transforms.mammography.geometry import BreastWindowd
+    from transforms.mammography.windows import BreastWindowd
     from transforms.mammography.reading import read_mammogram
     from transforms.mammography.scale import FitSquared, ScaleToWidth, ScaleToWidthd
     from transforms.mammography.views import (
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from transforms.read_prepared import LoadPreparedd
 
 _HOME = {
-    "BreastWindowd": "mammography.geometry",
+    "BreastWindowd": "mammography.windows",
     "FitSquared": "mammography.scale",
     "ImageNetInput": "breast_mri.imagenet",
     "ImageNetInputd": "breast_mri.imagenet",

@@ -21,10 +21,11 @@ from pipeline.explain.saliency import most_salient, saliency
 from pipeline.mammography.answer_exams import find
 from pipeline.mammography.regions import native_centers
 from pipeline.networks.mammogram_resnet import mammogram_resnet
-from transforms.mammography.geometry import Box, CropRules, best_window, cut, find_breast
+from transforms.mammography.geometry import Box, CropRules, cut, find_breast
 from transforms.mammography.reading import Mammogram, read_mammogram
 from transforms.mammography.scale import region_around
 from transforms.mammography.views import LoadViews, StackViews
+from transforms.mammography.windows import best_window
 
 OUTLINED = CropRules(windows={"CC": (2944, 1920), "MLO": (2944, 1920)})  # the frame that the outlines are stored in
 WIDTH = REGION = 976

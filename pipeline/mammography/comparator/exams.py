@@ -15,7 +15,8 @@ from pipeline.mammography.screening import exam_row
 from pipeline.networks.four_view import VIEWS
 from pipeline.prepare.cases import demand_array
 from transforms import LoadMammogramd
-from transforms.mammography.geometry import CropRules, cut, find_breast, network_input, windows
+from transforms.mammography.geometry import CropRules, cut, find_breast
+from transforms.mammography.windows import network_input, windows
 
 _OF_THE_EXAM = ("exam_id", "patient_id", "split", "label", "groups", "readers", "fold", "assignment")
 
@@ -60,7 +61,7 @@ class ExamWindows:
         scale: of the pixel counts of the authors' rules, for images coarser than a detector's 0.07 mm.
         augment: random windows of each view; 0: the best one alone.
         maps: heat maps, for the form of three channels.
-        seed: of the random windows.
+        seed: of the random windows; each view of each exam draws its own.
     """
 
     def __init__(self, scale: float = 1.0, augment: int = 0, maps: HeatMaps | None = None, seed: int = 0) -> None:
@@ -90,7 +91,7 @@ class ExamWindows:
             raise InputError(f"exam {exam['exam_id']}, {name}: {fault}; set scale to 0.07 mm by the pixels' size, or "
                              "leave the exam out", code=error.code) from None
         image = cut(whole, breast.box)
-        boxes = windows(image[0].numpy(), name[2:], breast, self.rules, self.augment, self.seed)
+        boxes = windows(image[0].numpy(), name, breast, self.rules, self.augment, self.seed, exam["exam_id"])
         return image if self.maps is None else torch.cat([image, self.maps(image[0])]), boxes
 
 

@@ -20,7 +20,7 @@ from pipeline.mammography.comparator.view_maps import ViewHeatMaps
 from pipeline.networks.checkpoint import load_weights
 from pipeline.networks.four_view import OUTCOMES, WIDTHS, FourViewNetwork, load_four_view
 
-SCHEMA = "breast-bundles/four-view-features/1"
+SCHEMA = "breast-bundles/four-view-features/2"
 SIZE = 4 * WIDTHS[-1]  # hidden features of an examination, CC then MLO
 _MALIGNANT = [i for i, name in enumerate(OUTCOMES) if name.endswith("malignant")]
 _REMEDY = "download the four-view weights from their authors and name the file with --four_view"
