@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from transforms.breast_ultrasound.read_crops import LoadCropd
     from transforms.breast_ultrasound.volume import LoadVolumed
     from transforms.errors import InputError
-    from transforms.mammography.windows import BreastWindowd
     from transforms.mammography.reading import read_mammogram
     from transforms.mammography.scale import FitSquared, ScaleToWidth, ScaleToWidthd
     from transforms.mammography.views import (
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
         StackViews,
         Standardised,
     )
+    from transforms.mammography.windows import BreastWindowd
     from transforms.n4 import N4BiasFieldCorrection, N4BiasFieldCorrectiond
     from transforms.read_prepared import LoadPreparedd
 

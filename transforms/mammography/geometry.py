@@ -59,6 +59,9 @@ class CropRules:
                          self.above)
 
 
+RULES = CropRules()  # the authors'
+
+
 @dataclass(frozen=True)
 class Breast:
     """Where the breast lies: `box` in the image, `rightmost` and `bottommost` in the box, one past the last pixel."""
@@ -82,7 +85,7 @@ def breast_mask(pixels: np.ndarray, erosions: int = 100) -> np.ndarray:
     return ndimage.binary_dilation(core == largest, iterations=erosions)
 
 
-def find_breast(pixels: np.ndarray, rules: CropRules = CropRules()) -> Breast:
+def find_breast(pixels: np.ndarray, rules: CropRules = RULES) -> Breast:
     """Bounding box of the breast with its buffers, and the points at which windows are anchored.
 
     Raises:

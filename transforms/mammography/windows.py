@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from transforms.mammography.geometry import Box, Breast, CropRules, cut, find_breast, standardise
+from transforms.mammography.geometry import RULES, Box, Breast, CropRules, cut, find_breast, standardise
 
 
-def best_window(pixels: np.ndarray, view: str, breast: Breast, rules: CropRules = CropRules()) -> Box:
+def best_window(pixels: np.ndarray, view: str, breast: Breast, rules: CropRules = RULES) -> Box:
     """The window of the network's size around the breast, in coordinates of the box.
 
     Its right edge is at the rightmost pixel. MLO: its bottom edge is at the bottommost pixel, or at the last row with
@@ -36,7 +36,7 @@ def best_window(pixels: np.ndarray, view: str, breast: Breast, rules: CropRules 
     return _placed(pixels, view, breast, rules, room=0)[0]
 
 
-def random_windows(pixels: np.ndarray, view: str, breast: Breast, rules: CropRules = CropRules(), count: int = 10,
+def random_windows(pixels: np.ndarray, view: str, breast: Breast, rules: CropRules = RULES, count: int = 10,
                    seed: int | Sequence[int] = 0) -> list[Box]:
     """Windows for test-time augmentation: the best one moved by up to `shift`, then each edge by up to `stretch`.
 
