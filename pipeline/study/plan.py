@@ -64,18 +64,23 @@ class Study:
         """The steps of one variant in one fold, in order."""
         run = self.out / variant / f"fold{fold}"
         entry = self.plan["variants"][variant]
-        taken = {name: self.given[name] for name in settings_of(entry) if name in self.given}
-        shared = {"dataset_dir": self.out / "prepared", "fold": fold, **taken}
+        shared = {"dataset_dir": self.out / "prepared", "fold": fold,
+                  **self._taken([*entry.get("needs", []), *entry.get("takes", [])])}
         steps = []
         for stage in entry["stages"]:
             folder = run / stage["name"]
             own = {k: str(v).format(run=run, study=self.out) for k, v in stage.get("settings", {}).items()}
+            own |= self._taken(stage.get("takes", []))
             steps.append(self.step(f"{variant} fold {fold} {stage['name']}", folder, stage,
                                    **{**shared, "output_dir": folder, "ckpt_dir": folder, **own}))
         own = {k: str(v).format(run=run, study=self.out) for k, v in entry["evaluate"].get("settings", {}).items()}
         steps.append(self.step(f"{variant} fold {fold} evaluate", run, entry["evaluate"],
                                **{**shared, "output_dir": run, **own}))
         return steps
+
+    def _taken(self, names: Sequence[str]) -> dict[str, str]:
+        """Of these settings those that `--set` gives; null leaves the config's own."""
+        return {name: self.given[name] for name in names if self.given.get(name, "null") != "null"}
 
 
 def read_config(path: Path) -> Any:
@@ -108,8 +113,9 @@ def all_there(prepared: Path) -> bool:
 
 
 def settings_of(entry: dict[str, Any]) -> list[str]:
-    """Names of `--set` that concern a variant: what it `needs`, and what it `takes` where it is given."""
-    return [*entry.get("needs", []), *entry.get("takes", [])]
+    """Names of `--set` that concern a variant: what it `needs`, and what it or a stage `takes` where it is given."""
+    return [*entry.get("needs", []), *entry.get("takes", []),
+            *(name for stage in entry["stages"] for name in stage.get("takes", []))]
 
 
 def read_study(args: argparse.Namespace) -> tuple[Study, datalist.Datalist]:
@@ -144,6 +150,10 @@ def read_study(args: argparse.Namespace) -> tuple[Study, datalist.Datalist]:
             raise InputError(f"--variants {name}: needs --set {lacking[0]}=VALUE; see the bundle's docs/README.md")
     if args.preset not in plan["presets"]:
         raise InputError(f"--preset {args.preset}: not in study.yaml; it has {', '.join(plan['presets'])}")
+    for name in variants:
+        for wanted, why in plan["variants"][name].get("asks", {}).get(args.preset, {}).items():
+            if wanted not in given:
+                raise InputError(f"--preset {args.preset}: {name} asks for --set {wanted}=VALUE: {why}")
     return Study(args.bundle, plan, args.out, args.preset, folds, variants, args.overlay, given), source
 
 

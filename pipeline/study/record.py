@@ -17,7 +17,7 @@ from pipeline.study.plan import Study
 from pipeline.study.step import DONE, Step
 
 SCHEMA = "breast-bundles/study/1"
-_INTERNAL = ("stages", "evaluate", "needs", "takes")  # of a variant, of no concern to the report
+_INTERNAL = ("stages", "evaluate", "needs", "takes", "asks")  # of a variant, of no concern to the report
 
 
 def listed_inputs(path: Path, source: datalist.Datalist) -> str:

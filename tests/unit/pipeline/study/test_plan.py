@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 import pytest
+from commands import ROOT
 
 from pipeline.errors import InputError
 from pipeline.study.command import add_arguments
@@ -58,6 +59,26 @@ def test_a_preset_runs_its_own_variants_and_others_by_name(tiny_cohort, preset, 
     args = parser.parse_args([str(BUNDLE), "--datalist", str(tiny_cohort.list), "--out", "out", "--preset", preset,
                               "--variants", chosen])
     assert read_study(args)[0].variants == wanted
+
+
+def mammography(cohort: Path, *words: str) -> Study:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return read_study(parser.parse_args([str(ROOT / "bundles/mammography_attention"), "--datalist", str(cohort),
+                                         "--out", "run", *words]))[0]
+
+
+def test_the_papers_preset_asks_for_the_weights_it_starts_from(mammography_cohort) -> None:
+    """Only the holistic stage takes them: the attention model starts from the holistic one (§4.2)."""
+    with pytest.raises(InputError, match="image_labels asks for --set weights=VALUE: torchvision") as e:
+        mammography(mammography_cohort.list)
+    assert "\n" not in str(e.value)
+    chain = mammography(mammography_cohort.list, "--set", "weights=w.pth").chain("image_labels", 0)
+    assert [step.name.split()[-1] for step in chain if "--weights" in step.command] == ["holistic"]
+    assert chain[0].command[chain[0].command.index("--weights") + 1] == "w.pth"
+    for words in (["--set", "weights=null"], ["--preset", "demo"]):  # at random, said so; or the demo
+        assert not any("--weights" in step.command
+                       for step in mammography(mammography_cohort.list, *words).chain("image_labels", 0))
 
 
 @pytest.mark.parametrize("word, message", [("weights", "give NAME=VALUE"), ("weights=", "give NAME=VALUE"),
