@@ -120,10 +120,12 @@ def reader_scores(readers: Mapping[str, Mapping[str, float]]) -> dict[str, float
 
 
 def exam_row(case: Mapping[str, Any], fold: int) -> dict[str, Any]:
-    """What a row of predictions says of an examination beside its score.
+    """What a row of predictions says of an examination beside its score; `reading_…` is a reader's of a breast.
 
     Args:
         case: an examination, or any image of it, with `label`.
         fold: which fold.
     """
-    return prediction_row({**case, "side": "", "readers": reader_scores(case["readers"])}, fold)
+    row = prediction_row({**case, "side": "", "readers": reader_scores(case["readers"])}, fold)
+    return row | {f"reading_{side}_{name}": value for name, given in case["readers"].items()
+                  for side, value in given.items() if side != "exam"}

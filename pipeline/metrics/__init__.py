@@ -4,18 +4,18 @@ Everything here is plain numpy on labels and scores; reading predictions and wri
 `pipeline.report`'s.
 """
 
-from pipeline.metrics.bootstrap import Auroc, Medians, Shares, holm, interval, p_value, replicates
+from pipeline.metrics.bootstrap import Auroc, Medians, Shares, Weighted, holm, interval, p_value, replicates
 from pipeline.metrics.calibration import calibration_error, reliability, wilson
 from pipeline.metrics.delong import delong_covariance, delong_test, delong_variance, z_test
 from pipeline.metrics.froc import Froc
 from pipeline.metrics.hot_spots import HotSpots, hot_spots
 from pipeline.metrics.localisation import Volume, in_boxes, in_mask, localise, random_point_share, shuffled
+from pipeline.metrics.matched import Matched
 from pipeline.metrics.roc import (
     Curve,
     auroc,
     roc_band,
     roc_curve,
-    sensitivity_at,
     sensitivity_threshold,
     specificity_threshold,
     youden_threshold,
@@ -26,9 +26,11 @@ __all__ = [
     "Curve",
     "Froc",
     "HotSpots",
+    "Matched",
     "Medians",
     "Shares",
     "Volume",
+    "Weighted",
     "auroc",
     "calibration_error",
     "delong_covariance",
@@ -46,7 +48,6 @@ __all__ = [
     "replicates",
     "roc_band",
     "roc_curve",
-    "sensitivity_at",
     "sensitivity_threshold",
     "shuffled",
     "specificity_threshold",

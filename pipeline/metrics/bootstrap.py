@@ -53,6 +53,22 @@ class Auroc:
             return 0.5 * np.einsum("ij,ij->i", positive, lower) / pairs
 
 
+class Weighted:
+    """A statistic of rows that count by a weight of their own, beside how often their patients are drawn.
+
+    Args:
+        statistic: of weights.
+        weight: shape (n,); 0 leaves a row out.
+    """
+
+    def __init__(self, statistic: Statistic, weight: ArrayLike) -> None:
+        self.statistic, self.weight = statistic, np.asarray(weight, dtype=np.float64)
+
+    def __call__(self, weight: Array) -> Array:
+        """As the statistic."""
+        return self.statistic(weight * self.weight)
+
+
 class Shares:
     """k weighted means over parts of the breasts: Σ w · value / Σ w, over the rows where `where` holds.
 

@@ -148,15 +148,6 @@ def sensitivity_threshold(label: ArrayLike, score: ArrayLike, target: float) -> 
     return float(curve.threshold[1 + index])
 
 
-def sensitivity_at(label: ArrayLike, score: ArrayLike, specificity: float) -> float:
-    """The highest sensitivity on the curve at that specificity or more; NaN where a class is missing."""
-    curve = roc_curve(label, score)
-    if curve.one_class:
-        return float("nan")
-    allowed = (1 - specificity) * curve.negatives + 1e-9
-    return float(curve.true_positives[curve.false_positives <= allowed][-1] / curve.positives)
-
-
 def roc_band(curves: Sequence[Curve], points: int = 101) -> tuple[Array, Array, Array]:
     """Mean and standard deviation of the folds' sensitivities along the false-positive rate.
 

@@ -33,8 +33,9 @@ from pipeline.metrics import (
     z_test,
 )
 from pipeline.report.parts.points import points
+from pipeline.report.parts.readers import readers
 from pipeline.report.parts.screening import screening
-from pipeline.report.parts.strata import readers, subgroups
+from pipeline.report.parts.strata import subgroups
 from pipeline.report.predictions import BEST, Run, load_localisation
 from pipeline.report.summary import fold_summary, plain
 

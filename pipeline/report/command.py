@@ -10,6 +10,7 @@ from pipeline.errors import InputError
 from pipeline.files.atomic import write_json, write_text
 from pipeline.report.analyse import analyse
 from pipeline.report.page import confidence, plus_minus, render
+from pipeline.report.parts.readers import cuts
 from pipeline.report.predictions import load_run
 
 
@@ -18,6 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the study")
     parser.add_argument("--replicates", type=int, default=2000, help="bootstrap replicates of the intervals")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
+    parser.add_argument("--positive-from", type=int, choices=range(1, 6), help="readers' score of 1 to 5 from which "
+                        "they count as positive (default: the study's, else 4)")
+    parser.add_argument("--reader-threshold", type=float, help="the same of readers who give other numbers, such as "
+                        "probabilities; without it they are compared by AUROC alone")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -25,6 +30,8 @@ def main(args: argparse.Namespace) -> int:
     if args.replicates < 100:
         raise InputError(f"--replicates {args.replicates}: 100 or more are needed for a 95 % interval")
     run = load_run(args.run)
+    given = {"positive_from": args.positive_from, "threshold": args.reader_threshold}
+    run.study["readers"] = cuts(run) | {name: value for name, value in given.items() if value is not None}
     metrics = analyse(run, args.replicates, args.seed)
     page = render(run, metrics)  # before anything is written: both files are of one run, or neither is new
     write_json(args.run / "metrics.json", metrics)

@@ -168,7 +168,7 @@ def _read_table(path: Path, fold: int, variant: str) -> pd.DataFrame:
     refuse(score.isna(), "score is not a number")
     refuse((score < 0) | (score > 1), "score is outside [0, 1]")
     table = table.assign(fold=fold, label=table["label"].astype(float).astype(int), score=score)
-    for name in (c for c in table.columns if c.startswith("reader_")):
+    for name in (c for c in table.columns if c.startswith(("reader_", "reading_"))):
         given = pd.to_numeric(table[name], errors="coerce")
         refuse(given.isna() & (table[name].str.strip() != ""), f"{name} is not a number")
         table[name] = given

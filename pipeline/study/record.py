@@ -17,6 +17,7 @@ from pipeline.study.plan import Study
 from pipeline.study.step import DONE, Step
 
 SCHEMA = "breast-bundles/study/1"
+_TOLD = ("title", "unit", "positive", "comparisons", "screening", "readers")  # of study.yaml
 _INTERNAL = ("stages", "evaluate", "needs", "takes", "asks")  # of a variant, of no concern to the report
 
 
@@ -92,7 +93,7 @@ def write_study(study: Study, source: datalist.Datalist) -> None:
         variants[name] = {**entry, "steps": dict(_steps(study.out / name / f"fold{study.folds[0]}", stages))}
     write_json(study.out / "study.json", {
         "schema": SCHEMA,
-        **{k: study.plan[k] for k in ("title", "unit", "positive", "comparisons", "screening") if k in study.plan},
+        **{k: study.plan[k] for k in _TOLD if k in study.plan},
         "paper_rows": [*study.plan.get("paper_rows", []), *left_out(study)],
         "bundle": study.bundle.name,
         "preset": study.preset,

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from pipeline.datalist import INTERVAL, SCREEN
 from pipeline.files.tables import read_results
 from pipeline.mammography.screening import ALL_READERS
-from pipeline.metrics import Auroc, Shares, holm, interval, p_value, replicates
+from pipeline.metrics import Auroc, Shares, Weighted, holm, interval, p_value, replicates
 from pipeline.metrics.roc import Array
-from pipeline.report.parts.strata import operating_point
+from pipeline.report.parts.readers import cuts, matched, operating_point, reader_tables
 from pipeline.report.predictions import AGAIN, Run
 from pipeline.report.summary import fold_summary
 
@@ -29,41 +30,16 @@ class Areas(NamedTuple):
     drawn: Array
 
 
-class Matched(Auroc):
-    """A score's sensitivity at a reader's specificity, and the reader's own, for many weightings at once.
-
-    Both are of the same draw: where others are drawn, the reader's specificity is another, too.
-
-    Args:
-        label, score: as `Auroc`.
-        called: whether the reader called each examination positive, shape (n,).
-    """
-
-    def __init__(self, label: ArrayLike, score: ArrayLike, called: ArrayLike) -> None:
-        super().__init__(label, score)
-        self.called = np.asarray(called, float)
-
-    def __call__(self, weight: Array) -> Array:
-        """Sensitivities under weights (chunk, n): shape (chunk, 2), the score's and the reader's."""
-        negative, positive = weight[:, self.negative], weight[:, self.positive]
-        total = np.zeros((len(weight), len(self.negative) + 1))
-        np.cumsum(negative, axis=1, out=total[:, 1:])
-        false = total[:, -1:] - total[:, self.below]  # negatives at or above each positive
-        allowed = (negative * self.called[self.negative]).sum(axis=1, keepdims=True) + 1e-9
-        reader = (positive * self.called[self.positive]).sum(axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found = np.stack([(positive * (false <= allowed)).sum(axis=1), reader], axis=1)
-            return found / positive.sum(axis=1, keepdims=True)
-
-
 def screening(run: Run, count: int, seed: int) -> dict[str, Any]:
-    """Table 1 (§5), paired tests of models against readers, sensitivity at readers' specificity, regions.
+    """Table 1 (§5) with pairs of readers, tests of models against readers, sensitivity at their specificity, regions.
 
     Models are scored on all test examinations, readers on those that they read. Examinations without cancer are drawn
-    down to the study's `rest`.
+    down to the study's `rest`. Interval cancers stay, since the second question is about them; in the first, where they
+    are among the rest, they count by the share that was drawn.
 
     Returns:
-        `n`, `of`, `rows` (models, then readers), `comparisons`, `matched`, `regions`; empty in other studies.
+        `n`, `of`, `rows` (models, then readers), `pairs`, `comparisons`, `matched`, `not_matched`, `regions`; empty in
+        other studies.
     """
     about = run.study.get("screening")
     if about is None:
@@ -73,7 +49,7 @@ def screening(run: Run, count: int, seed: int) -> dict[str, Any]:
     whole = pd.concat(folds.values())
     found = _areas(folds, run.variants, count, seed)
     rows = [_row(run, name, about, found, len(whole)) for name in run.variants]
-    comparisons, matched = [], []
+    comparisons, judged = [], []
     for name in names:
         column = f"reader_{name}"
         read = {fold: t[t[column].notna()].reset_index(drop=True) for fold, t in folds.items()}
@@ -84,13 +60,18 @@ def screening(run: Run, count: int, seed: int) -> dict[str, Any]:
         rows.append(_row(run, column, about, found, sum(map(len, read.values()))))
         comparisons += _comparisons(run, name, found)
         if name != ALL_READERS:
-            matched += _matched(run, name, read, count, seed)
+            judged.append(_matched(run, name, count, seed))
+    pairs = _pairs(run, folds, about, count, seed)
+    rows += [pairs["mean"]] if pairs else []
     for row, p in zip(comparisons, holm([row["p"] for row in comparisons]), strict=True):
         row["p_holm"] = p
     return {"n": len(whole), "of": sum(len(run.part(run.variants[0], fold, "test")) for fold in run.folds),
             "counts": {SCREEN: int(_label(whole, "screening").sum()),
                        INTERVAL: int((whole[DETECTION] == INTERVAL).sum())},
-            "rest": about.get("rest"), "rows": rows, "comparisons": comparisons, "matched": matched,
+            "rest": about.get("rest"), "interval_weight": min(table["weight"].min() for table in folds.values()),
+            "positive_from": cuts(run)["positive_from"], "rows": rows, "pairs": pairs.get("rows", []),
+            "comparisons": comparisons, "matched": [row for row in judged if row["why_not"] is None],
+            "not_matched": [row for row in judged if row["why_not"] is not None],
             "regions": _regions(run, count, seed)}
 
 
@@ -105,6 +86,7 @@ def _tables(run: Run, names: list[str], rest: int | None, seed: int) -> dict[int
             table[name] = table.get(name, np.nan)
         for variant in run.variants:
             table[variant] = run.part(variant, fold, "test")["score"]
+        table["weight"] = 1.0
         single = [f"reader_{name}" for name in names if name != ALL_READERS]
         if ALL_READERS in names:  # a sum over fewer readers is another score
             table.loc[table[single].isna().any(axis=1), f"reader_{ALL_READERS}"] = np.nan
@@ -113,6 +95,8 @@ def _tables(run: Run, names: list[str], rest: int | None, seed: int) -> dict[int
     if rest is None or rest >= total:
         return tables
     random = np.random.default_rng([seed, 5000])
+    for table in tables.values():
+        table.loc[table[DETECTION] == INTERVAL, "weight"] = rest / total
     return {fold: _drawn(table, rest / total, random) for fold, table in tables.items()}
 
 
@@ -140,7 +124,8 @@ def _areas(folds: dict[int, pd.DataFrame], scorers: Sequence[str], count: int,
     areas: dict[tuple[str, str], list[float]] = {key: [] for key in keys}
     draws: dict[tuple[str, str], list[Array]] = {key: [] for key in keys}
     for fold, table in folds.items():
-        statistics = [Auroc(_label(table, task), table[scorer]) for scorer, task in keys]
+        weight = {"screening": table["weight"], "all": table["weight"] > 0}
+        statistics = [Weighted(Auroc(_label(table, task), table[scorer]), weight[task]) for scorer, task in keys]
         drawn = replicates(table["patient_id"], statistics, count, [seed, fold])
         for key, statistic, found in zip(keys, statistics, drawn, strict=True):
             areas[key].append(float(statistic(np.ones((1, len(table))))[0]))
@@ -158,7 +143,9 @@ def _row(run: Run, scorer: str, about: dict[str, Any], found: dict[tuple[str, st
         return {"name": scorer, "label": entry.get("label", scorer), "reader": False, "n": n, "paper": given, **tasks}
     everyone = scorer == f"reader_{ALL_READERS}"
     label = "All readers, sum a breast" if everyone else f"Reader: {scorer.removeprefix('reader_')}"
-    paper = about.get("two_readers" if everyone else "one_reader") or [None, None]
+    several = len(run.columns("reader_")) > 3  # and all: the paper's are two, whose row is that of pairs
+    paper = about.get("two_readers" if everyone else "one_reader") if not (everyone and several) else None
+    paper = paper or [None, None]
     return {"name": scorer, "label": label, "reader": True, "n": n, "paper": paper, **tasks}
 
 
@@ -177,25 +164,58 @@ def _comparisons(run: Run, name: str, found: dict[tuple[str, str], Areas]) -> li
     return rows
 
 
-def _matched(run: Run, name: str, folds: dict[int, pd.DataFrame], count: int, seed: int) -> list[dict[str, Any]]:
-    """Sensitivity to screen-detected cancer at one reader's specificity, where the cut-off is known."""
-    whole, column = pd.concat(folds.values()), f"reader_{name}"
-    point = operating_point(_label(whole, "screening"), whole[column].to_numpy())
+def _pairs(run: Run, folds: dict[int, pd.DataFrame], about: dict[str, Any], count: int,
+           seed: int) -> dict[str, Any]:
+    """Every two of several readers: the larger of the breasts' sums of their scores (§4.3), on what both read.
+
+    Returns:
+        `rows`, each pair's, and `mean`, the row of the mean over pairs; empty with fewer than three readers.
+    """
+    names = [name for name in run.columns("reader_") if name != ALL_READERS]
+    sides = sorted({key.partition("_")[0] for key in run.columns("reading_")})
+    if len(names) < 3 or not sides:
+        return {}
+    rows, areas, draws = [], {task: [] for task in TASKS}, {task: [] for task in TASKS}
+    for first, second in combinations(names, 2):
+        summed = {fold: _sum(table, sides, first, second) for fold, table in folds.items()}
+        tables = {fold: table.assign(pair=summed[fold].fillna(0), weight=table["weight"] * summed[fold].notna(),
+                                     read=summed[fold].notna()) for fold, table in folds.items()}
+        found = _areas(tables, ["pair"], count, seed)
+        n = sum(int(table["read"].sum()) for table in tables.values())
+        if not n:
+            continue
+        rows.append({"readers": [first, second], "n": n, **{
+            task: fold_summary(found["pair", task].folds, found["pair", task].drawn) for task in TASKS}})
+        for task in TASKS:
+            areas[task].append(found["pair", task].folds)
+            draws[task].append(found["pair", task].drawn)
+    if not rows:
+        return {}
+    mean = {"name": "pairs", "label": f"Two readers, sum a breast: mean of {len(rows)} pairs", "reader": True,
+            "n": max(row["n"] for row in rows), "paper": about.get("two_readers") or [None, None],
+            **{task: fold_summary(np.mean(areas[task], axis=0), np.mean(draws[task], axis=0)) for task in TASKS}}
+    return {"rows": rows, "mean": mean}
+
+
+def _sum(table: pd.DataFrame, sides: Sequence[str], first: str, second: str) -> pd.Series:
+    """An examination's score by two readers; NaN where one of them has not read it."""
+    empty = pd.Series(np.nan, table.index)
+    both = [table.get(f"reading_{side}_{first}", empty) + table.get(f"reading_{side}_{second}", empty)
+            for side in sides]
+    read = table[f"reader_{first}"].notna() & table[f"reader_{second}"].notna()
+    return pd.concat(both, axis=1).max(axis=1).where(read)
+
+
+def _matched(run: Run, name: str, count: int, seed: int) -> dict[str, Any]:
+    """Sensitivity to screen-detected cancer at one reader's specificity, on all that the reader read; or why not."""
+    tables = reader_tables(run, name)
+    whole, column = pd.concat(tables.values()), f"reader_{name}"
+    point = operating_point(name, _label(whole, "screening"), whole[column].to_numpy(), cuts(run))
     if point["sensitivity"] is None or point["specificity"] is None:
-        return []
-    values: dict[str, list[Array]] = {v: [] for v in run.variants}
-    draws: dict[str, list[Array]] = {v: [] for v in run.variants}
-    for fold, table in folds.items():
-        label, called = _label(table, "screening"), (table[column] >= point["positive_from"]).to_numpy()
-        statistics = [Matched(label, table[variant], called) for variant in run.variants]
-        drawn = replicates(table["patient_id"], statistics, count, [seed, fold])
-        for variant, statistic, found in zip(run.variants, statistics, drawn, strict=True):
-            values[variant].append(statistic(np.ones((1, len(table))))[0])
-            draws[variant].append(found)
-    of = {v: [fold_summary(np.stack(values[v])[:, i], np.stack(draws[v])[:, :, i]) for i in range(2)]
-          for v in run.variants}
-    return [{"reader": name, "positive_from": point["positive_from"], "specificity": point["specificity"],
-             "sensitivity": of[run.variants[0]][1], "variants": {v: found[0] for v, found in of.items()}}]
+        return {"reader": name, "why_not": point["why_not"] or "both classes are needed"}
+    found = matched(run, name, tables, point["positive_from"], count, seed)
+    return {"reader": name, "why_not": None, "positive_from": point["positive_from"], "scale": point["scale"],
+            "specificity": point["specificity"], "sensitivity": found.pop(""), "variants": found}
 
 
 def _regions(run: Run, count: int, seed: int) -> dict[str, Any]:

@@ -1,24 +1,22 @@
-"""Screening: training labels of §4.1, scores of §3.3 and §3.4, readers of §4.3, and the report's table from them."""
+"""Screening: training labels of §4.1, scores of §3.3 and §3.4, readers of §4.3."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 
 from pipeline.mammography.screening import (
     breast_score,
     ensemble,
     exam_probability,
+    exam_row,
     exam_score,
     image_label,
     is_known,
     probability,
     reader_scores,
 )
-from pipeline.metrics import auroc
-from pipeline.report.parts.screening import Matched
 
 
 @pytest.mark.parametrize(("detection", "malignant", "exam", "label", "with_other"), [
@@ -77,11 +75,10 @@ def test_readers_of_an_exam() -> None:
     assert reader_scores({"a": {"L": 2.0, "R": 1.0}, "b": {"R": 5.0}}) == {"a": 2.0}  # b has not read the exam
 
 
-def test_sensitivity_at_a_readers_specificity() -> None:
-    label = np.array([1, 1, 1, 0, 0, 0, 0])
-    score = np.array([0.9, 0.6, 0.1, 0.8, 0.5, 0.2, 0.05])
-    called = np.array([1, 0, 1, 1, 0, 0, 0])  # specificity 3/4: one false positive is allowed
-    found = Matched(label, score, called)
-    weight = np.array([[1.0] * 7, [1, 1, 1, 0, 1, 1, 1]])  # then without the false positive: none is allowed
-    np.testing.assert_allclose(found(weight), [[2 / 3, 2 / 3], [2 / 3, 2 / 3]])
-    assert auroc(label, score) == pytest.approx(8 / 12)
+def test_a_row_keeps_what_each_reader_said_of_each_breast() -> None:
+    """Pairs of several readers add up breasts, which the readers' own scores no longer tell."""
+    case = {"exam_id": "E1", "patient_id": "P1", "split": "test", "label": 1, "groups": {},
+            "readers": {"a": {"L": 2.0, "R": 3.0}, "b": {"exam": 1.0}}}
+    row = exam_row(case, 0)
+    assert {k: v for k, v in row.items() if k.startswith("reading_")} == {"reading_L_a": 2.0, "reading_R_a": 3.0}
+    assert row["reader_b"] == 1.0

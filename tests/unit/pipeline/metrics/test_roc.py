@@ -16,7 +16,6 @@ from pipeline.metrics import (
     reliability,
     roc_band,
     roc_curve,
-    sensitivity_at,
     sensitivity_threshold,
     specificity_threshold,
     youden_threshold,
@@ -36,7 +35,6 @@ def test_one_class_is_undefined_never_perfect(label: list[int]) -> None:
     score = [0.1, 0.2, 0.3]
     assert math.isnan(auroc(label, score))
     assert math.isnan(youden_threshold(label, score))
-    assert math.isnan(sensitivity_at(label, score, 0.9))
     assert math.isnan(delong_variance(label, score)[0])
     assert np.isnan(Auroc(label, score)(np.ones((2, 3)))).all()
     assert np.isnan(roc_band([roc_curve(label, score)])[1]).all()
@@ -63,8 +61,6 @@ def test_thresholds_at_targets_by_hand() -> None:
     assert specificity_threshold(label, score, 0.90) == 0.9
     assert sensitivity_threshold(label, score, 0.75) == 0.5
     assert sensitivity_threshold(label, score, 0.90) == 0.25
-    assert sensitivity_at(label, score, 0.75) == 0.75
-    assert sensitivity_at(label, score, 1.0) == 0.25
     assert specificity_threshold([1, 0], [0.2, 0.9], 0.95) > 0.9  # nothing is positive
 
 

@@ -87,4 +87,5 @@ def test_rows_are_those_of_the_other_models(tmp_path) -> None:
     with (tmp_path / "predictions.csv").open() as file:
         assert list(csv.DictReader(file)) == [{
             "variant": "pretrained", "exam_id": "A", "patient_id": "PA", "side": "", "fold": "3", "split": "test",
-            "label": "1", "group_detection": "negative", "reader_a": "3", "images": "4", "score": "0.25"}]
+            "label": "1", "group_detection": "negative", "reader_a": "3", "reading_L_a": "2", "reading_R_a": "3",
+            "images": "4", "score": "0.25"}]
