@@ -29,11 +29,13 @@ class CenterCrops:
         return channels
 
     def fingerprint(self, exam: Exam) -> Any:
-        return [exam.healthy(), exam.spacing_mm, *([m.lesion_id, *map(float, m.center_mm)] for m in exam.lesions)]
+        centers = ([m.lesion_id, *map(float, m.center_mm)] for m in exam.lesions)
+        return [exam.healthy(), exam.fold, exam.spacing_mm, *centers]
 
     def inputs(self, exam: Exam, paths: Mapping[str, Path]) -> dict[str, Any]:
         return {"image": dict(paths), "lesions": [(m.lesion_id, tuple(m.center_mm)) for m in exam.lesions],
-                "healthy": exam.healthy() and not exam.lesions, "exam_id": exam.exam_id, "spacing_mm": exam.spacing_mm}
+                "healthy": exam.healthy() and not exam.lesions, "exam_id": exam.exam_id, "fold": str(exam.fold),
+                "spacing_mm": exam.spacing_mm}
 
     def arrays(self, result: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
         for name, crop in result["crops"].items():
@@ -79,13 +81,22 @@ def crops(folder: Path | str, fold: int, *splits: str, views: Sequence[str] = ("
             for view in views for case in labelled_cases(folder, fold, splits, "crops", "lesion")]
 
 
-def lesion_places(path: Path | str) -> list[list[float]]:
-    """Where lesions lie in their volumes, relative to the size: `(x, y, z)` in 0–1 of every centre of a datalist.
+def lesion_places(path: Path | str) -> dict[str, list[list[float]]]:
+    """Where lesions lie in their volumes, relative to the size, by the fold that tests them.
+
+    Crops are cut once for all folds. A healthy volume trains in every fold but the one that tests it, so that only the
+    lesions of that same fold are never tested while it trains; they place its crops. Exams that are held out have a
+    fold of their own, and place each other's alone. A place may be of an exam that validates while the volume trains:
+    validation chooses an epoch, it is not reported.
+
+    Returns:
+        fold, as text, to `(x, y, z)` in 0–1 of every centre.
 
     Raises:
         InputError: the list, or a volume's header, cannot be read.
     """
-    source, places = datalist.load(path), []
+    source = datalist.load(path)
+    places: dict[str, list[list[float]]] = {}
     for exam in source.exams:
         if exam.lesions:
             header = read_header(source.path(exam, "image"))
@@ -93,5 +104,6 @@ def lesion_places(path: Path | str) -> list[list[float]]:
             if exam.spacing_mm is not None:
                 grid = Grid(grid.shape, with_spacing(grid.affine, exam.spacing_mm, exam.images["image"]))
             share = [(grid.to_index(np.asarray(m.center_mm)) + 0.5) / grid.shape for m in exam.lesions]
-            places += [np.round(each, 3).tolist() for each in share if ((each >= 0) & (each <= 1)).all()]
+            places.setdefault(str(exam.fold), []).extend(
+                np.round(each, 3).tolist() for each in share if ((each >= 0) & (each <= 1)).all())
     return places

@@ -37,8 +37,8 @@ class LoadCenterCrops(Transform):
         spacing: mm along (sweep, depth, lateral) that crops are resampled to; None keeps the volume's.
         far_mm: where a cohort has no healthy volumes: volumes with lesions give healthy crops too, that keep this far
             from every centre. None, as the paper: from healthy volumes only.
-        places: relative places `(x, y, z)` in 0–1 of lesions; without any, all healthy crops lie at random, as the
-            paper's.
+        places: relative places `(x, y, z)` in 0–1 of lesions, by the fold whose healthy volumes they are for; without
+            any, all healthy crops lie at random, as the paper's.
         seed: of the places of healthy crops.
 
     Attributes:
@@ -47,7 +47,8 @@ class LoadCenterCrops(Transform):
 
     def __init__(self, shape: Sequence[int] = (28, 280, 280), healthy: int = 2,
                  axes: Sequence[str] = ("lateral", "depth", "sweep"), spacing: Sequence[float] | None = None,
-                 far_mm: float | None = None, places: Sequence[Sequence[float]] = (), seed: int = 0) -> None:
+                 far_mm: float | None = None, places: Mapping[str, Sequence[Sequence[float]]] | None = None,
+                 seed: int = 0) -> None:
         if len(shape) != 3 or min(shape) < 1 or healthy < 0:
             raise InputError(f"shape {list(shape)} must be three numbers of voxels, healthy ({healthy}) not negative")
         if spacing is not None and (len(spacing) != 3 or min(spacing) <= 0):
@@ -57,20 +58,20 @@ class LoadCenterCrops(Transform):
         self.axes = tuple(axes)
         self.spacing = None if spacing is None else np.asarray(spacing[::-1], float)
         self.far_mm = far_mm
-        self.places = np.reshape(np.asarray(places, float), (-1, 3))
+        self.places = {fold: np.reshape(np.asarray(each, float), (-1, 3)) for fold, each in (places or {}).items()}
         self.seed = int(seed)
         self.parameters = {"channels": ["image"], "crop": [int(n) for n in shape], "healthy": self.healthy,
                            "axes": list(axes), "spacing": None if spacing is None else [float(mm) for mm in spacing],
-                           "far_mm": None if far_mm is None else float(far_mm), "places": self.places.tolist(),
-                           "seed": self.seed}
+                           "far_mm": None if far_mm is None else float(far_mm),
+                           "places": {fold: each.tolist() for fold, each in self.places.items()}, "seed": self.seed}
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Load one volume.
 
         Args:
             data: `image` (path, or a mapping with the path under `image`), `lesions` (id and centre `(x, y, z)` in RAS
-                mm of each), `healthy` (no lesion is in the volume), `exam_id`, and perhaps `spacing_mm` (along the
-                file's axes, for a header that lost it).
+                mm of each), `healthy` (no lesion is in the volume), `exam_id`, perhaps `fold` (whose `places` it takes)
+                and `spacing_mm` (along the file's axes, for a header that lost it).
 
         Returns:
             `image`: a MetaTensor `(0,)` whose meta holds `digests`; `crops`: name to `(1, Z, Y, X)` float32, `lesion…`
@@ -95,7 +96,8 @@ class LoadCenterCrops(Transform):
                  for name, center in lesions}
         random = np.random.default_rng([self.seed, zlib.crc32(str(data["exam_id"]).encode())])
         if data["healthy"] or (self.far_mm is not None and lesions):
-            boxes |= self._healthy(wanted, [center for _, center in lesions], random)
+            places = self.places.get(str(data.get("fold")), np.empty((0, 3)))
+            boxes |= self._healthy(wanted, [center for _, center in lesions], places, random)
         crops, padded = {}, []
         for name, start in boxes.items():
             crops[name] = self._cut(volume, grid, wanted, start)
@@ -112,12 +114,12 @@ class LoadCenterCrops(Transform):
         shape = np.maximum(np.rint(np.asarray(grid.shape) * grid.spacing / self.spacing), 1)
         return grid.resized(triple(shape))
 
-    def _healthy(self, grid: Grid, centers: Sequence[np.ndarray],
+    def _healthy(self, grid: Grid, centers: Sequence[np.ndarray], places: np.ndarray,
                  random: np.random.Generator) -> dict[str, np.ndarray]:
         """First voxels of crops around random points and around lesions' places, far from lesions of this volume."""
         share = random.uniform(size=(_TRIES, 3))
-        if len(self.places):
-            nearby = random.choice(self.places, _TRIES // 2) + random.uniform(-_NEAR, _NEAR, (_TRIES // 2, 3))
+        if len(places):
+            nearby = random.choice(places, _TRIES // 2) + random.uniform(-_NEAR, _NEAR, (_TRIES // 2, 3))
             share[::2] = nearby.clip(0, 1)
         middles = np.rint(share * grid.shape - 0.5).clip(0, np.asarray(grid.shape) - 1)
         starts = middles - (np.asarray(self.shape) - 1) / 2

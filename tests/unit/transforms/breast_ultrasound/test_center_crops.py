@@ -72,15 +72,22 @@ def test_healthy_crops_keep_away_and_repeat(volume):
     assert set(load(path, [("1", center)], shape=(5, 9, 9))["crops"]) == {"lesion1"}, "as the paper: no healthy ones"
 
 
-def test_half_of_the_healthy_crops_lie_where_lesions_do(volume):
+def test_half_of_the_healthy_crops_lie_where_lesions_of_the_same_fold_do(volume):
     path, _, _ = volume
-    places = [(0.7, 0.35, 0.7)]
-    cut = LoadCenterCrops((5, 9, 9), healthy=40, places=places)
+    cut = LoadCenterCrops((5, 9, 9), healthy=40, places={"0": [(0.7, 0.35, 0.7)], "1": [(0.3, 0.6, 0.3)]})
     grid = read_volume(path)[1]
-    starts = cut._healthy(grid, [], np.random.default_rng(0))
-    middles = np.array(list(starts.values())) + np.array([4, 4, 2])
-    near = (np.abs((middles + 0.5) / grid.shape - places) < 0.1).all(axis=1)
-    assert 18 <= near.sum() <= 24
+    wanted = {"healthy": True, "exam_id": "E", "image": path}
+    seen = []
+    for fold, place in (("0", (0.7, 0.35, 0.7)), ("1", (0.3, 0.6, 0.3)), ("2", None)):
+        starts = {}
+        cut._cut = lambda volume, grid, wanted, start, starts=starts: starts.setdefault(len(starts), start)
+        cut({**wanted, "fold": fold})
+        middles = np.array(list(starts.values())) + np.array([4, 4, 2])
+        near = [(np.abs((middles + 0.5) / grid.shape - at) < 0.1).all(axis=1).sum() for at in
+                ((0.7, 0.35, 0.7), (0.3, 0.6, 0.3))]
+        assert len(starts) == 40 and (place is None or near.pop(int(fold)) in range(18, 25))
+        seen += near
+    assert max(seen) <= 4, "of another fold, or of none, only as many as chance puts there"
 
 
 @pytest.mark.parametrize(("change", "words"), [
