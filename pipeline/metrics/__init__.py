@@ -4,6 +4,7 @@ Everything here is plain numpy on labels and scores; reading predictions and wri
 `pipeline.report`'s.
 """
 
+from pipeline.metrics.area_interval import area_interval, on_logits, score_ends
 from pipeline.metrics.bootstrap import Auroc, Medians, Shares, Weighted, holm, interval, p_value, replicates
 from pipeline.metrics.calibration import calibration_error, reliability, wilson
 from pipeline.metrics.delong import delong_covariance, delong_test, delong_variance, z_test
@@ -31,6 +32,7 @@ __all__ = [
     "Shares",
     "Volume",
     "Weighted",
+    "area_interval",
     "auroc",
     "calibration_error",
     "delong_covariance",
@@ -42,12 +44,14 @@ __all__ = [
     "in_mask",
     "interval",
     "localise",
+    "on_logits",
     "p_value",
     "random_point_share",
     "reliability",
     "replicates",
     "roc_band",
     "roc_curve",
+    "score_ends",
     "sensitivity_threshold",
     "shuffled",
     "specificity_threshold",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pipeline.metrics import (
     Auroc,
     Shares,
+    area_interval,
     calibration_error,
     delong_test,
     delong_variance,
@@ -178,7 +179,7 @@ def _variant(run: Run, name: str, scored: Scored) -> dict[str, Any]:
         "n": len(label),
         "malignant": int(label.sum()),
         "patients": pooled["patient_id"].nunique(),
-        "auroc": fold_summary(scored.auroc, np.stack(scored.auroc_draws)),
+        "auroc": fold_summary(scored.auroc, np.stack(scored.auroc_draws), [t["label"] for t in tests]),
         "auroc_delong_se": [np.sqrt(delong_variance(t["label"], t["score"])[1]) for t in tests],
         **{rate: scored.rate("youden", rate) for rate in RATES},
         **at_half,
@@ -204,7 +205,7 @@ def _final(run: Run, count: int, seed: int) -> dict[str, dict[str, Any]]:
         whole = [statistic(np.ones((1, len(label))))[0] for statistic in statistics]
         draws = replicates(table["patient_id"].to_numpy(), statistics, count, [seed, 10**6])
         entry = {"n": len(label), "malignant": int(label.sum()), "patients": table["patient_id"].nunique(),
-                 "auroc": {"value": float(whole[0]), "ci95": interval(draws[0])}}
+                 "auroc": {"value": float(whole[0]), "ci95": area_interval(whole[:1], draws[:1], [label])}}
         for i, rate in enumerate(RATES):
             entry[rate] = {"value": float(whole[1][i]), "ci95": interval(draws[1][:, i])}
         found[name] = entry

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pipeline.metrics import interval
+from pipeline.metrics import area_interval, interval
 
 
-def fold_summary(values: ArrayLike, draws: ArrayLike) -> dict[str, Any]:
+def fold_summary(values: ArrayLike, draws: ArrayLike, labels: Sequence[ArrayLike] | None = None) -> dict[str, Any]:
     """Mean over folds with its sample standard deviation and 95 % interval.
 
     Folds in which the value is undefined (one class) are left out of all three. Folds are resampled
@@ -20,6 +21,7 @@ def fold_summary(values: ArrayLike, draws: ArrayLike) -> dict[str, Any]:
     Args:
         values: one a fold, shape (folds,), NaN where undefined.
         draws: bootstrap replicates, shape (folds, count).
+        labels: of each fold's rows, where the values are areas under the ROC curve.
 
     Returns:
         `mean`, `sd` (NaN with one fold), `per_fold`, `ci95`.
@@ -29,8 +31,9 @@ def fold_summary(values: ArrayLike, draws: ArrayLike) -> dict[str, Any]:
     if not defined.any():
         return {"mean": math.nan, "sd": math.nan, "per_fold": values, "ci95": [math.nan, math.nan]}
     sd = values[defined].std(ddof=1) if defined.sum() > 1 else math.nan
-    return {"mean": values[defined].mean(), "sd": sd, "per_fold": values,
-            "ci95": interval(draws[defined].mean(axis=0))}
+    ends = interval(draws[defined].mean(axis=0)) if labels is None else area_interval(
+        values[defined], draws[defined], [label for label, known in zip(labels, defined, strict=True) if known])
+    return {"mean": values[defined].mean(), "sd": sd, "per_fold": values, "ci95": ends}
 
 
 def plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.mammography.screening import ALL_READERS
-from pipeline.metrics import Auroc, Matched, auroc, interval, p_value, replicates, wilson
+from pipeline.metrics import Auroc, Matched, area_interval, auroc, interval, p_value, replicates, wilson
 from pipeline.report.predictions import Run
 from pipeline.report.summary import fold_summary
 
@@ -84,8 +84,9 @@ def _against(areas: Mapping[str, list[float]], draws: Mapping[str, list[Any]], v
 def _area(table: pd.DataFrame, column: str, count: int, seed: int) -> dict[str, Any]:
     if table["label"].nunique() < 2:
         return {"value": None, "ci95": [None, None]}
-    draws = replicates(table["patient_id"], [Auroc(table["label"], table[column])], count, seed)[0]
-    return {"value": auroc(table["label"], table[column]), "ci95": interval(draws)}
+    area = auroc(table["label"], table[column])
+    draws = replicates(table["patient_id"], [Auroc(table["label"], table[column])], count, seed)
+    return {"value": area, "ci95": area_interval([area], draws, [table["label"]])}
 
 
 def operating_point(name: str, label: np.ndarray, given: np.ndarray, known: Mapping[str, Any]) -> dict[str, Any]:

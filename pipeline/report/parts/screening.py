@@ -24,10 +24,15 @@ DETECTION = "group_detection"
 
 
 class Areas(NamedTuple):
-    """Areas by fold `(folds,)`, and their replicates `(folds, count)`."""
+    """Areas by fold `(folds,)`, their replicates `(folds, count)`, and the labels of each fold."""
 
     folds: Array
     drawn: Array
+    labels: list[NDArray[np.int64]]
+
+    def summary(self) -> dict[str, Any]:
+        """Their mean, spread and interval."""
+        return fold_summary(self.folds, self.drawn, self.labels)
 
 
 def screening(run: Run, count: int, seed: int) -> dict[str, Any]:
@@ -130,12 +135,13 @@ def _areas(folds: dict[int, pd.DataFrame], scorers: Sequence[str], count: int,
         for key, statistic, found in zip(keys, statistics, drawn, strict=True):
             areas[key].append(float(statistic(np.ones((1, len(table))))[0]))
             draws[key].append(found)
-    return {key: Areas(np.array(areas[key]), np.stack(draws[key])) for key in keys}
+    labels = {task: [_label(table, task)[table["weight"] > 0] for table in folds.values()] for task in TASKS}
+    return {key: Areas(np.array(areas[key]), np.stack(draws[key]), labels[key[1]]) for key in keys}
 
 
 def _row(run: Run, scorer: str, about: dict[str, Any], found: dict[tuple[str, str], Areas], n: int) -> dict[str, Any]:
     """A row of Table 1 with the paper's two figures."""
-    tasks = {task: fold_summary(found[scorer, task].folds, found[scorer, task].drawn) for task in TASKS}
+    tasks = {task: found[scorer, task].summary() for task in TASKS}
     if scorer in run.variants:
         entry = run.study["variants"][scorer]
         paper = entry.get("paper") or {}
@@ -175,25 +181,25 @@ def _pairs(run: Run, folds: dict[int, pd.DataFrame], about: dict[str, Any], coun
     sides = sorted({key.partition("_")[0] for key in run.columns("reading_")})
     if len(names) < 3 or not sides:
         return {}
-    rows, areas, draws = [], {task: [] for task in TASKS}, {task: [] for task in TASKS}
+    rows: list[dict[str, Any]] = []
+    pairs, counts = [], []
     for first, second in combinations(names, 2):
         summed = {fold: _sum(table, sides, first, second) for fold, table in folds.items()}
-        tables = {fold: table.assign(pair=summed[fold].fillna(0), weight=table["weight"] * summed[fold].notna(),
-                                     read=summed[fold].notna()) for fold, table in folds.items()}
-        found = _areas(tables, ["pair"], count, seed)
-        n = sum(int(table["read"].sum()) for table in tables.values())
-        if not n:
-            continue
-        rows.append({"readers": [first, second], "n": n, **{
-            task: fold_summary(found["pair", task].folds, found["pair", task].drawn) for task in TASKS}})
-        for task in TASKS:
-            areas[task].append(found["pair", task].folds)
-            draws[task].append(found["pair", task].drawn)
+        tables = {fold: table.assign(pair=summed[fold].fillna(0), weight=table["weight"] * summed[fold].notna())
+                  for fold, table in folds.items()}
+        if n := sum(int(read.notna().sum()) for read in summed.values()):
+            counts.append(n)
+            pairs.append(_areas(tables, ["pair"], count, seed))
+            rows.append({"readers": [first, second], "n": n,
+                         **{task: pairs[-1]["pair", task].summary() for task in TASKS}})
     if not rows:
         return {}
+    means = {task: Areas(np.mean([pair["pair", task].folds for pair in pairs], axis=0),
+                         np.mean([pair["pair", task].drawn for pair in pairs], axis=0), pairs[0]["pair", task].labels)
+             for task in TASKS}
     mean = {"name": "pairs", "label": f"Two readers, sum a breast: mean of {len(rows)} pairs", "reader": True,
-            "n": max(row["n"] for row in rows), "paper": about.get("two_readers") or [None, None],
-            **{task: fold_summary(np.mean(areas[task], axis=0), np.mean(draws[task], axis=0)) for task in TASKS}}
+            "n": max(counts), "paper": about.get("two_readers") or [None, None],
+            **{task: means[task].summary() for task in TASKS}}
     return {"rows": rows, "mean": mean}
 
 

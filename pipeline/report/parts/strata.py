@@ -63,6 +63,7 @@ def _order(value: str) -> tuple[int, float, str]:
 def _subgroup(run: Run, values: pd.Series, value: str, count: int, seed: int) -> dict[str, Any]:
     areas: dict[str, list[float]] = {v: [] for v in run.variants}
     draws: dict[str, list[Any]] = {v: [] for v in run.variants}
+    labels: list[pd.Series] = []
     total = malignant = 0
     for fold in run.folds:
         inside = (values.loc[fold] == value).to_numpy()
@@ -71,10 +72,11 @@ def _subgroup(run: Run, values: pd.Series, value: str, count: int, seed: int) ->
         total, malignant = total + len(label), malignant + int(label.sum())
         if label.nunique() < 2:
             continue
+        labels.append(label)
         statistics = [Auroc(label, t["score"]) for t in tables.values()]
         patient = tables[run.variants[0]]["patient_id"]
         for v, found in zip(tables, replicates(patient, statistics, count, [seed, fold]), strict=True):
             areas[v].append(auroc(label, tables[v]["score"]))
             draws[v].append(found)
-    summaries = {v: fold_summary(areas[v], np.stack(draws[v])) if areas[v] else None for v in run.variants}
+    summaries = {v: fold_summary(areas[v], np.stack(draws[v]), labels) if areas[v] else None for v in run.variants}
     return {"n": total, "malignant": malignant, "auroc": summaries}
