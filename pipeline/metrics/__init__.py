@@ -21,9 +21,11 @@ from pipeline.metrics.roc import (
     specificity_threshold,
     youden_threshold,
 )
+from pipeline.metrics.selection import Chosen, best_of
 
 __all__ = [
     "Auroc",
+    "Chosen",
     "Curve",
     "Froc",
     "HotSpots",
@@ -34,6 +36,7 @@ __all__ = [
     "Weighted",
     "area_interval",
     "auroc",
+    "best_of",
     "calibration_error",
     "delong_covariance",
     "delong_test",

@@ -36,6 +36,7 @@ from pipeline.metrics import (
 from pipeline.report.parts.points import points
 from pipeline.report.parts.readers import readers
 from pipeline.report.parts.screening import screening
+from pipeline.report.parts.selection import selection
 from pipeline.report.parts.strata import subgroups
 from pipeline.report.predictions import BEST, Run, load_localisation
 from pipeline.report.summary import fold_summary, plain
@@ -90,6 +91,7 @@ def analyse(run: Run, count: int = 2000, seed: int = 0) -> dict[str, Any]:
         "notes": _notes(run),
         "variants": variants,
         "best_of": _best(run, variants),
+        "selection": selection(run, scored),
         "comparisons": _comparisons(run, scored),
         "readers": readers(run, count, seed),
         "subgroups": subgroups(run, count, seed),
