@@ -78,12 +78,13 @@ def intervals(random: np.random.Generator, label: Array, score: Array, patients:
 
 
 def coverage(n: int, area: float, kind: str, sets: int, count: int, seed: int = 0) -> dict[str, tuple[float, float]]:
-    """By method: share of intervals that hold the truth, and their median width."""
+    """By method: share of the intervals that are given which hold the truth, and their median width."""
     random = np.random.default_rng([seed, n, int(100 * area), KINDS.index(kind)])
     found: dict[str, list[tuple[float, float]]] = {}
     for _ in range(sets):
         for name, ends in intervals(random, *cohort(random, n, area, kind), count).items():
-            found.setdefault(name, []).append(ends)
+            if np.isfinite(ends[0]):
+                found.setdefault(name, []).append(ends)
     return {name: (float(np.mean([low <= area <= high for low, high in ends])),
                    float(np.nanmedian([high - low for low, high in ends]))) for name, ends in found.items()}
 
