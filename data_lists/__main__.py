@@ -12,7 +12,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from pipeline.datalist import SPLITS, Datalist, InputError, run_main, save
+from pipeline.datalist import SPLITS, Datalist, InputError, check_names, run_main, save
 from pipeline.folds import assign_folds, assign_validation, hold_out
 
 # converter -> (module, what it reads). A module is imported only when its converter is called.
@@ -58,10 +58,13 @@ def write(args: argparse.Namespace) -> int:
     output = Path(args.output)
     if output.suffix != ".json":  # a slip such as `-o exams.csv` must not replace the spreadsheet
         raise InputError(f"-o {output.name}: the datalist's name must end in .json")
+    if not 0 <= args.seed < 2**32:
+        raise InputError(f"--seed {args.seed}: give a whole number from 0 to {2**32 - 1}")
     args.name = getattr(args, "name", None) or output.stem
     datalist = importlib.import_module(CONVERTERS[args.converter][0]).convert(args)
     if not datalist.exams:
         raise InputError("no exam was found; check what the converter was given")
+    check_names(datalist.exams)
     given = {exam.fold for exam in datalist.exams}
     share = getattr(args, "held_out", None)
     if share is not None and (given != {None} or datalist.folds):

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from pipeline.datalist import Datalist, Exam, InputError
 from pipeline.files.tables import Row, read_table
+from pipeline.names import RULE, is_name
 
 _COLUMNS = ("anon_patientid", "exam_year", "x_case", "x_cancer_laterality", "rad_timing", "rad_r1", "rad_r2",
             "imagelaterality", "viewposition", "anon_filename")
@@ -51,7 +52,7 @@ def convert(args: argparse.Namespace) -> Datalist:
     """
     root = Path(args.images).absolute()
     if not root.is_dir():
-        raise InputError(f"--images {root.name}: no such folder")
+        raise InputError(f"--images {root.name}: no such folder; give the one with the DICOM files")
     rows = read_table(args.table, _COLUMNS, str.lower, "")  # the table has columns besides
     exams: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
@@ -87,8 +88,8 @@ def _exam(rows: list[Row], files: dict[str, str], args: argparse.Namespace, left
         if differing := [column for column in _OF_EXAM if row.text(column) != first.text(column)]:
             raise row.error(f"`{differing[0]}` differs between the images of one exam; correct the table")
     exam_id = f"{first.text('anon_patientid')}_{first.text('exam_year')}"
-    if not re.fullmatch(r"\w[\w .+-]*", exam_id):  # it names folders and files later
-        raise first.error("`anon_patientid` or `exam_year` holds more than letters and digits; correct the table")
+    if not is_name(exam_id):
+        raise first.error(f"`anon_patientid` and `exam_year` may hold {RULE}; correct the table")
     detection = _detection(first)
     if detection == "prior" and args.priors == "drop":
         left_out["exams two years or more before the diagnosis"] += 1

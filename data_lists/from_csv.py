@@ -35,6 +35,7 @@ from pathlib import Path
 
 from pipeline.datalist import MASK, MODALITIES, SIDES, Datalist, Exam, InputError, Lesion
 from pipeline.files.tables import Row, read_table
+from pipeline.names import RULE, is_name, is_plain
 
 _SIDES = {"L": "left", "R": "right"}
 _EXAM_COLUMNS = {"exam_id", "patient_id", "fold"} | {
@@ -71,7 +72,7 @@ def convert(args: argparse.Namespace) -> Datalist:
     """
     root = Path(getattr(args, "root", None) or Path(args.exams).parent).absolute()
     if not root.is_dir():
-        raise InputError(f"--root {root.name}: no such folder")
+        raise InputError(f"--root {root.name}: no such folder; give the one that the images' paths begin in")
     asked = [name.strip() for name in (getattr(args, "images", None) or "").split(",") if name.strip()]
     exams = _read_exams(args.exams, root, asked, args.modality)
     if args.lesions and args.modality == "MG":
@@ -94,16 +95,18 @@ def _read_exams(path: str, root: Path, asked: list[str], modality: str) -> dict[
         return name if name in _EXAM_COLUMNS or name.startswith("note_") or _READER.fullmatch(name) else None
 
     required = ["exam_id", "patient_id", *(f"{side}_malignant" for side in _SIDES.values()), *asked]
-    rows = read_table(path, required, canonical, "name image columns with --images, prefix notes with note_ "
-                      "and subgroups with group_")
+    hint = "add it to --images" if asked else "name image columns with --images"
+    rows = read_table(path, required, canonical, f"{hint}, prefix notes with note_ and subgroups with group_",
+                      _EXAM_COLUMNS)
     file = Path(path).name
     if not images:
         raise InputError(f"{file}: no image column; add one, or name it with --images")
     exams: dict[str, Exam] = {}
     for row in rows:
         exam = _exam(row, root, images)
-        if exam.exam_id in exams:
-            raise row.error(f"exam {exam.exam_id} is there a second time; every exam takes one row")
+        if exam.exam_id.casefold() in map(str.casefold, exams):
+            raise row.error(f"exam {exam.exam_id} is there a second time, be it in other letters' case; every exam takes "
+                            "one row and a name of its own")
         exams[exam.exam_id] = exam
     _check_folds(file, list(exams.values()))
     return exams
@@ -111,8 +114,11 @@ def _read_exams(path: str, root: Path, asked: list[str], modality: str) -> dict[
 
 def _exam(row: Row, root: Path, images: list[str]) -> Exam:
     exam_id, patient_id = row.required("exam_id"), row.required("patient_id")
-    if not re.fullmatch(r"\w[\w .+-]*", exam_id):  # it names folders and files later
-        raise row.error("`exam_id` may hold letters, digits, spaces and . _ + - only; rename the exam")
+    if not is_name(exam_id):
+        raise row.error(f"`exam_id` may hold {RULE}; rename the exam")
+    for column in ("patient_id", *(name for name in row.cells if name.startswith("group_"))):
+        if not is_plain(row.text(column)):
+            raise row.error(f"`{column}` begins like a formula (= + - @), is too long or cannot be printed; rename it")
     exam = Exam(exam_id, patient_id, {}, {})
     for image in images:
         if row.text(image):
@@ -178,7 +184,7 @@ def _read_lesions(path: str, exams: dict[str, Exam], flip: bool) -> None:
         return name if name in _LESION_COLUMNS or name.startswith("note_") else None
 
     sign = -1.0 if flip else 1.0
-    for row in read_table(path, _LESION_REQUIRED, canonical, "prefix notes with note_"):
+    for row in read_table(path, _LESION_REQUIRED, canonical, "prefix notes with note_", _LESION_COLUMNS):
         exam_id = row.required("exam_id")
         if exam_id not in exams:
             raise row.error(f"exam {exam_id} is not in the exams' sheet; add it there, or remove the row")
@@ -188,6 +194,8 @@ def _read_lesions(path: str, exams: dict[str, Exam], flip: bool) -> None:
         x, y, z = (row.required_number(f"{axis}_mm") for axis in "xyz")
         lesions = exams[exam_id].lesions
         lesion_id = row.text("lesion_id") or str(len(lesions) + 1)
+        if not is_name(lesion_id):
+            raise row.error(f"`lesion_id` may hold {RULE}; rename the lesion")
         if any(lesion.lesion_id == lesion_id for lesion in lesions):
             raise row.error(f"lesion {lesion_id} of exam {exam_id} is there a second time; number them anew")
         # `+ 0.0` turns a flipped zero, -0.0, into 0.0.

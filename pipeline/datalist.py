@@ -14,6 +14,9 @@
    "fold": 0, "validation_folds": [2, 4]}]}
 ```
 
+* `exam_id`, `lesion_id` and the names of images become parts of files' names: letters, digits and . _ - only, a letter
+  or digit first, at most 100 characters; exams' are told apart regardless of case. `patient_id` and the values of
+  `groups` become cells of tables: printable, and not begun like a spreadsheet's formula.
 * Image paths are relative to `root`, and `root` is relative to the folder of the list.
 * `modality` is MR, US or MG. The keys of `images` name contrasts (MR), volumes (US) or views (MG).
 * An exam has one space, in which its lesions' centres lie. Ultrasound volumes do not share one: each is an exam, with
@@ -33,15 +36,17 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import InputError as InputError  # `data_lists` takes both from here
+from pipeline.errors import InputError as InputError  # `data_lists` takes these from here
 from pipeline.errors import run_main as run_main
 from pipeline.files.atomic import write_json
+from pipeline.names import check_names as check_names
 
 SCHEMA = "breast-bundles/datalist/1"
 MODALITIES = ("MR", "US", "MG")
@@ -51,6 +56,7 @@ SPLITS = ("train", "validation", "test")
 # What the group `detection` of an examination can say: no cancer; one that it found; one of the interval after it; or
 # one that was found at a later examination. Empty: not known, and a malignant breast counts as found.
 NEGATIVE, SCREEN, INTERVAL, PRIOR = DETECTIONS = ("negative", "screen", "interval", "prior")
+_MOST_FOLDS = 1000
 
 
 @dataclass
@@ -159,67 +165,88 @@ def load(path: Path | str) -> Datalist:
     """
     path = Path(path)
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such datalist; write one with `python -m data_lists csv`") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise InputError(f"{path}: not a datalist (JSON expected: {error}); write it again") from None
+        raise InputError(f"{path.name}: no such datalist; write one with `python -m data_lists csv`") from None
+    except (ValueError, OSError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"{path.name}: not a datalist (JSON expected: {reason}); write it again") from None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         found = content.get("schema") if isinstance(content, dict) else type(content).__name__
-        raise InputError(f"{path}: schema is {found!r}, expected {SCHEMA!r}; write the list again")
+        raise InputError(f"{path.name}: schema is {str(found)[:60]!r}, expected {SCHEMA!r}; write the list again")
     try:
-        exams = [_exam(entry) for entry in content["exams"]]
+        exams = [_exam(entry, number) for number, entry in enumerate(content["exams"], start=1)]
         if content["modality"] not in MODALITIES:
             raise TypeError(f"`modality` is none of {', '.join(MODALITIES)}")
-        if type(content.get("folds", {}).get("count", 1)) is not int:
-            raise TypeError("`folds.count` is not a whole number")
-        return Datalist(
+        count = content.get("folds", {}).get("count", 1)
+        if type(count) is not int or not 0 <= count <= _MOST_FOLDS:
+            raise TypeError(f"`folds.count` is not a whole number up to {_MOST_FOLDS}")
+        found = Datalist(
             name=str(content["name"]),
             modality=str(content["modality"]),
             root=(path.resolve().parent / content["root"]).resolve(),
             exams=exams,
             folds=dict(content.get("folds", {})),
         )
+        check_names(exams)
+        return found
     except KeyError as error:
-        raise InputError(f"{path}: {error.args[0]} is missing; write the list again") from None
-    except (TypeError, AttributeError) as error:
-        raise InputError(f"{path}: not in the datalist's form ({error}); write the list again") from None
+        raise InputError(f"{path.name}: {error.args[0]} is missing; write the list again") from None
+    except InputError as error:
+        raise InputError(f"{path.name}: {error}") from None
+    except (TypeError, AttributeError, ValueError, OverflowError, OSError) as error:
+        raise InputError(f"{path.name}: not in the datalist's form ({error}); write the list again") from None
 
 
-def _exam(entry: dict[str, Any]) -> Exam:
+def _exam(entry: dict[str, Any], number: int) -> Exam:
+    if not isinstance(entry, dict):
+        raise TypeError(f"exam {number} is not an object")
     for key in ("exam_id", "patient_id", "images", "breasts"):
         if key not in entry:
-            raise KeyError(f"exam {entry.get('exam_id', '?')}: key {key!r}")
+            raise KeyError(f"exam {number}: key {key!r}")
     known = {name: entry[name] for name in Exam.__dataclass_fields__ if name in entry}
     known["lesions"] = [
         Lesion(**{**lesion, "center_mm": tuple(lesion["center_mm"])}) for lesion in entry.get("lesions", [])
     ]
     exam = Exam(**known)
-    _check_types(exam)
+    _check_types(exam, number)
     return exam
 
 
-def _check_types(exam: Exam) -> None:
+def _check_types(exam: Exam, number: int) -> None:
     """Raise TypeError where a value has another type than the schema's; what it says is for `verify`."""
 
     def need(holds: bool, text: str) -> None:
         if not holds:
-            raise TypeError(f"exam {exam.exam_id}: {text}")
+            raise TypeError(f"exam {number}: {text}")
+
+    def scalar(value: Any) -> bool:
+        return value is None or isinstance(value, (int, float, str))
 
     need(isinstance(exam.exam_id, str) and isinstance(exam.patient_id, str), "its ids are not texts")
     need(isinstance(exam.images, dict), "`images` is not an object")
-    need(all(isinstance(image, str) for image in exam.images.values()), "an image's path is not a text")
+    need(all(isinstance(path, str) and path and "\0" not in path for path in exam.images.values()),
+         "an image's path is not a text")
+    for path in exam.images.values():
+        os.fsencode(path)  # a lone surrogate is a ValueError
     for name in ("breasts", "readers", "groups"):
         need(isinstance(getattr(exam, name), dict), f"`{name}` is not an object")
     for value in (*exam.breasts.values(), *exam.readers.values()):
         need(isinstance(value, dict), "a breast or a reader is not an object")
+        need(all(map(scalar, value.values())), "a label or a score is not a number")
+    for scores in exam.readers.values():
+        need(all(isinstance(s, (int, float)) and math.isfinite(s) for s in scores.values()), "a score is not a number")
+    need(all(isinstance(value, str) for value in exam.groups.values()), "a group is not a text")
     for lesion in exam.lesions:
         numbers = [isinstance(x, (int, float)) and not isinstance(x, bool) for x in lesion.center_mm]
         need(len(numbers) == 3 and all(numbers), "a lesion's `center_mm` is not three numbers")
+        need(isinstance(lesion.side, str) and isinstance(lesion.lesion_id, str), "a lesion's side or id is not a text")
+        need(scalar(lesion.malignant), "a lesion's label is not a number")
+    need(isinstance(exam.validation_folds, list), "`validation_folds` is not a list")
     folds = [*exam.validation_folds, *([] if exam.fold is None else [exam.fold])]
     need(all(type(fold) is int for fold in folds), "a fold is not a whole number")
     need(type(exam.held_out) is bool, "`held_out` is neither true nor false")
     spacing = exam.spacing_mm
     need(spacing is None or (isinstance(spacing, list) and len(spacing) == 3 and
-                             all(isinstance(s, (int, float)) and s > 0 for s in spacing)),
+                             all(isinstance(s, (int, float)) and 0 < s < math.inf for s in spacing)),
          "`spacing_mm` is not three lengths")

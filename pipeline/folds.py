@@ -56,6 +56,8 @@ def hold_out(exams: Iterable[Exam], share: float, count: int = 5, seed: int = 0)
 
     worst = _worst_strata(exams)
     rarest = min(Counter(worst.values()).values(), default=0)
+    if share * len(worst) < 1:
+        raise InputError(f"--held-out {share}: not even one of {len(worst)} patients; give a larger share")
     try:
         _, aside = train_test_split(list(worst), test_size=share, random_state=seed,
                                     stratify=list(worst.values()) if rarest > 1 else None)

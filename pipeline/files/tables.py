@@ -8,6 +8,7 @@ where columns have slipped, any cell may hold a patient's name.
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import math
 import re
@@ -85,7 +86,7 @@ class Row:
 
 
 def read_table(path: Path | str, required: Iterable[str] = (), canonical: Callable[[str], str | None] = str,
-               unknown: str = "") -> list[Row]:
+               unknown: str = "", known: Iterable[str] = ()) -> list[Row]:
     """Read a CSV file.
 
     Accepts what spreadsheet programs write: a byte order mark, semicolons or tabs between cells (with decimal
@@ -97,6 +98,7 @@ def read_table(path: Path | str, required: Iterable[str] = (), canonical: Callab
         canonical: gives a header's own name (`Exam_ID` to `exam_id`), None for a column nobody knows;
             default: all stay as they are.
         unknown: what to do about such a column, for the error.
+        known: columns that may be there, to suggest one for a column nobody knows.
 
     Raises:
         InputError: the file cannot be read as such a table.
@@ -114,7 +116,7 @@ def read_table(path: Path | str, required: Iterable[str] = (), canonical: Callab
     if not numbered:
         raise InputError(f"{path.name}: empty; its first row must name the columns")
     header = numbered[0][1]
-    columns = _columns(path.name, header, list(required), canonical, unknown)
+    columns = _columns(path.name, header, list(required), canonical, unknown, list(known))
     rows = []
     for number, cells in numbered[1:]:
         # An empty surplus cell is a spreadsheet's padding; anything else means that cells have slipped.
@@ -165,13 +167,18 @@ def _decode(path: Path) -> str:
 
 
 def _columns(
-    file: str, header: list[str], required: list[str], canonical: Callable[[str], str | None], unknown: str
+    file: str, header: list[str], required: list[str], canonical: Callable[[str], str | None], unknown: str,
+    known: list[str]
 ) -> list[str]:
     """The columns' own names; empty for a column without a header."""
     names = [canonical(title) if title else "" for title in header]
     strangers = [title for title, name in zip(header, names, strict=True) if name is None]
+    if strangers and len(header) == 1:
+        raise InputError(f"{file}: one column only; save it as CSV with commas, semicolons or tabs between its cells")
     if strangers:
-        raise InputError(f"{file}: unknown column {_quoted(strangers)}: {unknown}")
+        near = difflib.get_close_matches(strangers[0].lower(), [*required, *known], n=1)
+        hint = f"rename it to `{near[0]}`, or " if near else ""
+        raise InputError(f"{file}: unknown column {_quoted(strangers)}; {hint}{unknown}")
     columns = [name or "" for name in names]
     twice = sorted({name for name in columns if name and columns.count(name) > 1})
     if twice:
@@ -183,4 +190,6 @@ def _columns(
 
 
 def _quoted(names: list[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
+    """At most three names, printable and short: a cell of another table may stand where names are expected."""
+    told = ["".join(c if c.isprintable() else "?" for c in name[:40]) for name in names[:3]]
+    return ", ".join(f"`{name}`" for name in told) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -77,7 +77,7 @@ def test_given_folds_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("header", "changed", "says"), [
     (HEADER.replace("patient_id,", ""), None, "exams.csv: column `patient_id` is missing"),
     (HEADER.replace("left_malignant", "left_benign2"), None,
-     "unknown column `left_benign2`: name image columns with --images, prefix notes with note_"),
+     "unknown column `left_benign2`; rename it to `left_benign`, or name image columns"),
     (HEADER.replace("post1", "foo"), None, "unknown column `foo`"),
     (HEADER.replace("post1", "pre"), None, "column `pre` is there twice"),
     (HEADER.replace("pre,post1", "note_a,note_b"), None, "no image column"),
