@@ -1,31 +1,36 @@
 """What a bundle checks before it starts: the first `initialize` expression of every config.
 
 MONAI accepts any `--name value`, whether the config knows the name or not, and asks for nothing. The command line
-of `python -m monai.bundle run` is still there to be read, so this is where it is held against the config files.
-Under any other host (MONAI Label, a Python program) only the excepthook's absence differs: nothing is checked,
-because such hosts set what they need themselves.
+of `python -m monai.bundle run` and `run_workflow` is still there to be read, so this is where it is held against the
+config files. A Python program that makes a `ConfigWorkflow` leaves no command line, but the workflow is on the stack
+while its `initialize` is evaluated: there its merged config is looked at, where a name that nothing refers to and
+nobody declares is one that nobody knows. A host that only reads components from a config (MONAI Label) is not held up.
 """
 
 from __future__ import annotations
 
-import difflib
+import copy
 import inspect
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import yaml
 from fire.parser import DefaultParseValue, SeparateFlagArgs
-from monai.bundle import ConfigParser
+from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.bundle.scripts import run as bundle_run
+from monai.bundle.scripts import run_workflow
 
 from pipeline import __version__
 from pipeline.errors import InputError, install_excepthook
 from pipeline.files.atomic import write_text
 from pipeline.training.distributed import is_first
+from pipeline.training.settings import SETTINGS, check_settings, near
 
 RECORD = "config.yaml"
 # Settings that may change between a run and its continuation without making it another run.
@@ -43,35 +48,51 @@ def begin(output_dir: Path | str | None, record: str = RECORD, **asked_for: Any)
         asked_for: settings that have no sensible default, by name: None is an error.
 
     Raises:
-        InputError: an override that no config file knows, or a setting that is asked for and missing.
+        InputError: an override that no config file knows, a setting of another type or beyond its range, or one that
+            is asked for and missing.
     """
     config, command = _command_line()
-    if command is None:
+    workflow = None if command is not None else _workflow()
+    if command is not None:
+        install_excepthook()
+        for name, value in command.items():
+            _check_known(name, config)
+            if value is None:
+                raise InputError(f"--{name} {value}: MONAI passes over it; set it to null in an overlay")
+            if isinstance(value, str) and value.lower() in ("true", "false", "none", "null"):
+                raise InputError(f"--{name} {value}: taken as a text; write True or False, or null in an overlay")
+    elif workflow is not None:
+        config = ConfigParser(copy.copy(workflow.parser.get()))
+        _check_referred(config.get())
+    else:
         return
-    install_excepthook()
-    for name, value in command.items():
-        _check_known(name, config)
-        if value is None:
-            raise InputError(f"--{name} {value}: MONAI passes over it; set it to null in an overlay")
-        if isinstance(value, str) and value.lower() in ("true", "false", "none", "null"):
-            raise InputError(f"--{name} {value}: taken as a text; write True or False, or null in an overlay")
     for name, value in {**asked_for, "output_dir": output_dir}.items():
-        if value is None:
+        if value is None and (workflow is None or _refers(config.get(), name)):
             raise InputError(f"{name} is not set; add --{name} to the command (see the comment at {name} in the "
                              "config)")
-    for name, value in command.items():
+    for name, value in (command or {}).items():
         config[name] = value
-    assert output_dir is not None
-    if is_first():
+    check_settings(config.get())
+    if is_first() and output_dir is not None:
         _write_record(Path(output_dir), record, config.get())
 
 
+def _workflow() -> ConfigWorkflow | None:
+    """The workflow that is being initialised, which calls this module from an expression of its config."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if isinstance(found := frame.f_locals.get("self"), ConfigWorkflow):
+            return found
+        frame = frame.f_back
+    return None
+
+
 def _command_line() -> tuple[ConfigParser, dict[str, Any] | None]:
-    """The config files of `monai.bundle run` merged, and the overrides; overrides are None under other hosts."""
+    """The config files of `monai.bundle`'s command merged, and the overrides; overrides are None under other hosts."""
     if len(sys.argv) < 2 or not sys.argv[0].replace("\\", "/").endswith("monai/bundle/__main__.py"):
         return ConfigParser({}), None
     arguments, _ = SeparateFlagArgs(sys.argv[1:])
-    if arguments[0] != "run":
+    if arguments[:1] not in (["run"], ["run_workflow"]):
         return ConfigParser({}), None
     given: dict[str, Any] = {}
     rest = arguments[1:]
@@ -87,7 +108,8 @@ def _command_line() -> tuple[ConfigParser, dict[str, Any] | None]:
         given = {**ConfigParser.load_config_file(given["args_file"]), **given}
     files = given.get("config_file")
     config = ConfigParser(ConfigParser.load_config_files(files) if files else {})
-    own = set(inspect.signature(bundle_run).parameters) - {"override"}
+    own = {name for each in (bundle_run, run_workflow, ConfigWorkflow) for name in inspect.signature(each).parameters}
+    own -= {"override", "kwargs"}
     return config, {name: value for name, value in given.items() if name not in own}
 
 
@@ -95,9 +117,28 @@ def _check_known(name: str, config: ConfigParser) -> None:
     known = name.lstrip("+~").replace("::", "#")
     if known in config:
         return
-    near = difflib.get_close_matches(known, [str(key) for key in config.get()], n=1)
-    hint = f"did you mean --{near[0]}?" if near else "the settings stand at the top of the config file"
-    raise InputError(f"--{name}: no such setting in the config; {hint}")
+    raise InputError(f"--{name}: no such setting in the config; {near(known, map(str, config.get()))}")
+
+
+def _check_referred(config: dict[str, Any]) -> None:
+    """Raise `InputError` for a plain value at the top of a config that nothing refers to and nobody declares."""
+    for name, value in config.items():
+        plain = not isinstance(value, (dict, list)) and not str(value).startswith("$")
+        if plain and name not in SETTINGS and not name.startswith("_") and not _refers(config, name, everywhere=True):
+            names = [other for other in {**SETTINGS, **config} if other != name]
+            raise InputError(f"--{name}: no such setting in the config; {near(name, names)}")
+
+
+def _refers(config: dict[str, Any], name: str, everywhere: bool = False) -> bool:
+    """Whether a config's expressions refer to a setting; those of `initialize` only count `everywhere`."""
+    def texts(value: Any) -> Iterator[str]:
+        for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            yield from texts(inner)
+        if isinstance(value, str):
+            yield value
+
+    used = {k: v for k, v in config.items() if everywhere or k != "initialize"}
+    return any(re.search(rf"@{re.escape(name)}(?!\w)", text) for text in texts(used))
 
 
 def _write_record(folder: Path, record: str, config: dict[str, Any]) -> None:
