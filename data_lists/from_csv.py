@@ -105,8 +105,8 @@ def _read_exams(path: str, root: Path, asked: list[str], modality: str) -> dict[
     for row in rows:
         exam = _exam(row, root, images)
         if exam.exam_id.casefold() in map(str.casefold, exams):
-            raise row.error(f"exam {exam.exam_id} is there a second time, be it in other letters' case; every exam takes "
-                            "one row and a name of its own")
+            raise row.error(f"exam {exam.exam_id} is there a second time, be it in other letters' case; every exam "
+                            "takes one row and a name of its own")
         exams[exam.exam_id] = exam
     _check_folds(file, list(exams.values()))
     return exams

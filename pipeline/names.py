@@ -62,8 +62,8 @@ def check_names(exams: Iterable[Exam]) -> None:
             raise InputError(f"exam {number} of the list: {wrong[0]} may hold {RULE}; rename it")
         cells = [*exam.groups, *exam.groups.values(), *exam.readers]
         if not exam.patient_id or not all(map(is_plain, [exam.patient_id, *cells])):
-            raise InputError(f"exam {number} of the list: its patient's id, a group or a reader is empty, too long, cannot "
-                             "be printed or begins like a formula (= + - @); rename it")
+            raise InputError(f"exam {number} of the list: its patient's id, a group or a reader is empty, too long, "
+                             "cannot be printed or begins like a formula (= + - @); rename it")
     if again := twins(exam.exam_id for exam in exams):
         raise InputError(f"exam {again[0]} is there twice, be it in other letters' case; every exam takes a name of "
                          "its own")

@@ -1,26 +1,29 @@
 """Reading images: once, to the end, and with the file's own check sum.
 
 A NIfTI file is read in one go: `isal` inflates it two to four times faster than zlib and compares the CRC that
-gzip stores, so that a flipped bit is an error and not a wrong voxel. Everything else goes through ITK.
+gzip stores, so that a flipped bit is an error and not a wrong voxel. Everything else goes through ITK. Headers are
+looked at first (`transforms.nifti`), and no more is inflated than they ask for.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import zlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-import nibabel as nib
 import numpy as np
-from isal import igzip, isal_zlib
 
+from transforms import nifti
 from transforms.errors import InputError
+
+Result = TypeVar("Result")
 
 _NIFTI = (".nii", ".nii.gz")
 _ITK = (".nrrd", ".nhdr", ".mha", ".mhd", ".tif", ".tiff", ".png")
-_BROKEN: tuple[Any, ...] = (isal_zlib.error, zlib.error)  # what inflating damaged data raises
 _HEADER_BYTES = 1 << 16  # more than any NIfTI-1 or -2 header with its usual extensions
 
 
@@ -33,19 +36,25 @@ class Image:
             `array.T` is a contiguous `(Z, Y, X)` array.
         affine: `(4, 4)`, voxel index to RAS millimetres.
         digest: SHA-256 of the file's bytes.
+        placed: whether the header says how the image lies in the patient.
+        notes: what of the header was unusual and converted.
     """
 
     array: np.ndarray
     affine: np.ndarray
     digest: str = ""
+    placed: bool = True
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
 class Header:
-    """What an image's header says: `shape` as stored, `affine` voxel index to RAS millimetres."""
+    """What an image's header says: `shape` as stored, the rest as of `Image`."""
 
     shape: tuple[int, ...]
     affine: np.ndarray
+    placed: bool = True
+    notes: list[str] = field(default_factory=list)
 
 
 def is_image(path: Path | str) -> bool:
@@ -60,28 +69,22 @@ def read_image(path: Path | str) -> Image:
         path: NIfTI (`.nii`, `.nii.gz`), NRRD, MetaImage, TIFF or PNG.
 
     Raises:
-        InputError: with code `missing`, `empty`, `truncated`, `corrupt` (check sum) or `unreadable`.
+        InputError: with code `missing`, `empty`, `truncated`, `corrupt` (check sum), `bad_affine` or `unreadable`.
     """
-    path = Path(path)
-    raw = _read_bytes(path)
+    return readable(Path(path), _read_image)
+
+
+def _read_image(path: Path) -> Image:
+    raw = read_bytes(path)
     digest = hashlib.sha256(raw).hexdigest()
     if not path.name.lower().endswith(_NIFTI):
+        check_png(path.name, raw)
         array, affine = _read_itk(path)
+        nifti.check_affine(path.name, affine)
         return Image(array, affine, digest)
-    data = _inflate(path, raw) if raw[:2] == b"\x1f\x8b" else raw
-    header = _parse_nifti(path, data)
-    shape, dtype = _nifti_shape(path, header), header.get_data_dtype()
-    start, count = int(header["vox_offset"]), int(np.prod(shape))
-    if len(data) < start + count * dtype.itemsize:
-        raise InputError(f"{path.name}: truncated, holds fewer voxels than its header says; copy it again",
-                         code="truncated")
-    array = np.frombuffer(data, dtype, count, start).reshape(shape, order="F")
-    if not dtype.isnative:
-        array = array.astype(dtype.newbyteorder("="))
-    slope, intercept = header.get_slope_inter()
-    if slope is not None and (slope, intercept) != (1.0, 0.0):
-        array = array * np.float32(slope) + np.float32(intercept or 0.0)
-    return Image(array, header.get_best_affine(), digest)
+    data = nifti.inflate(path.name, raw) if raw[:2] == b"\x1f\x8b" else raw
+    header = nifti.parse_header(path.name, data)
+    return Image(nifti.voxels(path.name, data, header), header.affine, digest, header.placed, header.notes)
 
 
 def read_header(path: Path | str) -> Header:
@@ -90,70 +93,78 @@ def read_header(path: Path | str) -> Header:
     Raises:
         InputError: as `read_image`.
     """
-    path = Path(path)
+    return readable(Path(path), _read_header)
+
+
+def _read_header(path: Path) -> Header:
     if not path.name.lower().endswith(_NIFTI):
         return _read_itk_header(path)
-    raw = _read_bytes(path, _HEADER_BYTES)
+    raw = read_bytes(path, _HEADER_BYTES)
     if raw[:2] == b"\x1f\x8b":
-        try:
-            raw = isal_zlib.decompressobj(wbits=31).decompress(raw, _HEADER_BYTES)
-        except _BROKEN:
-            raise InputError(f"{path.name}: corrupt gzip data; copy it again", code="corrupt") from None
-    header = _parse_nifti(path, raw)
-    return Header(_nifti_shape(path, header), header.get_best_affine())
+        raw = nifti.inflate(path.name, raw, _HEADER_BYTES)
+    header = nifti.parse_header(path.name, raw)
+    return Header(header.shape, header.affine, header.placed, header.notes)
 
 
-def _read_bytes(path: Path, limit: int = -1) -> bytes:
+def readable(path: Path, reader: Callable[[Path], Result]) -> Result:
+    """What a reader makes of a file; whatever it did not foresee becomes "unreadable", with the file's name.
+
+    Raises:
+        InputError: as the reader; with code `unreadable` for every other exception.
+    """
+    try:
+        return reader(path)
+    except InputError:
+        raise
+    except MemoryError:
+        raise InputError(f"{path.name}: does not fit into memory; cut it, or read it on a larger machine",
+                         code="unreadable") from None
+    except Exception as error:  # a file can be damaged in more ways than its reader knows
+        raise _unreadable(path, error) from None
+
+
+def read_bytes(path: Path, limit: int = -1) -> bytes:
+    """A file's bytes, or its first ones.
+
+    Raises:
+        InputError: with code `missing`, `empty` or `unreadable`.
+    """
     try:
         with path.open("rb") as file:
             raw = file.read(limit)
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path.name}: no such file; correct its path in the datalist", code="missing") from None
-    except (IsADirectoryError, PermissionError) as error:
-        raise InputError(f"{path.name}: cannot be read ({error.strerror})", code="unreadable") from None
+    except OSError as error:
+        raise InputError(f"{path.name}: cannot be read ({error.strerror}); put a readable file there",
+                         code="unreadable") from None
     if not raw:
         raise InputError(f"{path.name}: empty file (0 bytes); copy it again", code="empty")
     return raw
 
 
-def _inflate(path: Path, raw: bytes) -> bytes:
-    try:
-        return igzip.decompress(raw)
-    except EOFError:
-        raise InputError(f"{path.name}: truncated gzip data; copy it again", code="truncated") from None
-    except (*_BROKEN, OSError) as error:
-        text = str(error).lower()
-        if "incomplete" in text or "end-of-stream" in text or "truncated" in text:
-            raise InputError(f"{path.name}: truncated gzip data; copy it again", code="truncated") from None
-        raise InputError(f"{path.name}: corrupt gzip data (check sum or stream); copy it again",
-                         code="corrupt") from None
+def check_png(name: str, raw: bytes) -> None:
+    """Compare every chunk of a PNG with its check sum, which its readers pass over; other formats are left alone.
 
-
-def _parse_nifti(path: Path, data: bytes) -> nib.Nifti1Header:
-    for kind in (nib.Nifti1Header, nib.Nifti2Header):
-        size = kind.template_dtype.itemsize
-        if kind.may_contain_header(data[:size]) and len(data) >= size:
-            try:
-                return kind(data[:size])
-            except Exception as error:  # nibabel raises several kinds for a header that makes no sense
-                raise InputError(f"{path.name}: NIfTI header is damaged ({error}); copy it again",
-                                 code="unreadable") from None
-    raise InputError(f"{path.name}: not a NIfTI file, or its header is damaged; copy it again", code="unreadable")
-
-
-def _nifti_shape(path: Path, header: nib.Nifti1Header) -> tuple[int, ...]:
-    """The header's shape without the trailing axes of length 1 beyond the third."""
-    shape = tuple(int(n) for n in header.get_data_shape())
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    if header.get_data_dtype().kind not in "iuf" or not shape or min(shape) < 1:
-        raise InputError(f"{path.name}: holds no plain numeric voxels; convert it", code="unreadable")
-    return shape
+    Raises:
+        InputError: with code `corrupt` or `truncated`.
+    """
+    if raw[:8] != b"\x89PNG\r\n\x1a\n":
+        return
+    at, kind = 8, b""
+    while kind != b"IEND":
+        length, kind = int.from_bytes(raw[at : at + 4], "big"), raw[at + 4 : at + 8]
+        end = at + 12 + length
+        if end > len(raw):
+            raise InputError(f"{name}: truncated or damaged; copy it again", code="truncated")
+        if zlib.crc32(raw[at + 4 : end - 4]) != int.from_bytes(raw[end - 4 : end], "big"):
+            raise InputError(f"{name}: damaged (check sum); copy it again", code="corrupt")
+        at = end
 
 
 def _read_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
     import itk  # slow to import, and only needed for the rarer formats
 
+    _read_itk_header(path)  # before anything is allocated
     try:
         image = itk.imread(str(path))
     except Exception as error:  # ITK raises RuntimeError, TypeError and its own, by format
@@ -170,7 +181,7 @@ def _read_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def _read_itk_header(path: Path) -> Header:
     import itk
 
-    _read_bytes(path, 1)  # missing or empty
+    read_bytes(path, 1)  # missing or empty
     try:
         reader = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
         if reader is None:
@@ -185,9 +196,16 @@ def _read_itk_header(path: Path) -> Header:
         direction = list(reader.GetDirection(axis))[:3]
         affine[: len(direction), axis] = np.asarray(direction) * reader.GetSpacing(axis)
         affine[axis, 3] = reader.GetOrigin(axis)
-    return Header(tuple(reader.GetDimensions(axis) for axis in axes), np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine)
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    nifti.check_affine(path.name, affine)
+    shape = tuple(int(reader.GetDimensions(axis)) for axis in axes)
+    if math.prod(shape) * int(reader.GetComponentSize()) * int(reader.GetNumberOfComponents()) > nifti.MOST_BYTES:
+        raise InputError(f"{path.name}: {' × '.join(map(str, shape))} voxels are more than are read; cut it",
+                         code="unreadable")
+    return Header(shape, affine)
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
     reason = str(error).strip().splitlines()[-1][:120] if str(error).strip() else type(error).__name__
-    return InputError(f"{path.name}: cannot be read ({reason.replace(str(path), path.name)})", code="unreadable")
+    reason = "".join(c if c.isprintable() else " " for c in reason.replace(str(path), path.name))
+    return InputError(f"{path.name}: cannot be read ({reason}); copy or convert it again", code="unreadable")

@@ -169,7 +169,8 @@ def check_device(value: Any) -> None:
     if not known:
         raise InputError(f"--device {str(value)[:60]!r}: no such device; use cpu, cuda or cuda:1")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"--device {value}: this machine has {torch.cuda.device_count()} GPUs; use cpu, or leave it out")
+        raise InputError(f"--device {value}: this machine has {torch.cuda.device_count()} GPUs; use cpu, or leave it "
+                         "out")
 
 
 def near(name: str, names: Iterable[str]) -> str:

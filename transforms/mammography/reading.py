@@ -19,7 +19,7 @@ from PIL import Image
 from scipy import ndimage
 
 from transforms.errors import InputError
-from transforms.load import _read_bytes
+from transforms.load import check_png, read_bytes, readable
 from transforms.mammography.dicom import is_dicom, read_dicom
 
 # How the files are stored: side to the edge of the image at which the chest wall lies.
