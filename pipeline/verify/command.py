@@ -17,7 +17,8 @@ from pipeline.files.atomic import write_json
 from pipeline.verify.codes import RULES, SEVERITIES, Issue
 from pipeline.verify.images import contrast_issues, duplicate_issues, image_issues
 from pipeline.verify.labels import fold_issues, label_issues
-from pipeline.verify.reading import Facts, is_volume, read_facts, read_mammogram_facts
+from pipeline.verify.reading import is_volume, read_facts, read_mammogram_facts
+from transforms.facts import Facts
 
 SCHEMA = "breast-bundles/verify/1"
 _MOST_WORKERS = 8  # beyond that a disk is slower, and every worker holds one image in memory

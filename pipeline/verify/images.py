@@ -12,12 +12,16 @@ import numpy as np
 
 from pipeline.datalist import MASK, Datalist, Exam
 from pipeline.verify.codes import Issue, issue
-from pipeline.verify.reading import Facts
-from transforms.grid import Grid
+from transforms.breast_mri.exam_files import T2
+from transforms.facts import Facts
+from transforms.grid import Grid, triple
 
 SPACING = (0.05, 20.0)  # mm; voxels beyond these come from a wrong unit or a lost header
 ROTATION = 1e-3  # largest difference of a voxel's step between phases, relative to its length
 TRANSLATION = 0.01  # mm, largest difference of the first voxel's place between phases
+OVERLAP = (0.2, 0.4)  # share of the first phase inside another contrast: below, an error, a warning
+OUTLIER = (100.0, 20.0)  # largest value over the 99.9th percentile: above, an error, a warning
+CLIPPED = (0.1, 0.01)  # share of voxels at the largest value: above, an error, a warning
 MIDLINE = 10.0  # mm around the image's middle in which a centre on the wrong side may still be right
 
 _PHASE = re.compile(r"pre|post(\d+)")
@@ -35,12 +39,17 @@ def image_issues(modality: str, exam: Exam, facts: dict[str, Facts]) -> Iterable
     for name, fact in facts.items():
         found = list(_single(modality, exam, name, fact))
         yield from found
-        if not {"not_3d", "bad_affine", fact.fault} & {item.code for item in found}:
+        if not {"not_3d", fact.fault} & {item.code for item in found}:
             usable[name] = fact
     phases = [name for name in usable if modality == "MR" and _PHASE.fullmatch(name)]  # 3D, all that are left
     phases.sort(key=_phase_number)
     for name in [*phases[1:], *([MASK] if phases and MASK in usable else [])]:
         yield from _same_grid(exam, name, usable[name], phases[0], usable[phases[0]])
+    for name in T2:
+        if modality == "MR" and phases and name in usable:
+            yield from _overlap(exam, name, usable[name], phases[0], usable[phases[0]])
+    if modality == "MG":
+        yield from _origins(exam, usable)
     order = [*phases, *(name for name in usable if name not in phases)]
     if order and modality != "MG":  # a mammogram has no place in millimetres
         first = usable[order[0]]
@@ -65,10 +74,15 @@ def _single(modality: str, exam: Exam, name: str, fact: Facts) -> Iterable[Issue
         pass  # all phases in one file
     elif modality != "MG" and not solid:
         yield issue("not_3d", exam.exam_id, name, shape=shape, expected="one volume (3D)")
-    if not np.isfinite(fact.affine).all() or abs(np.linalg.det(fact.affine[:3, :3])) < 1e-12:
-        yield issue("bad_affine", exam.exam_id, name)
-    else:
-        yield from _spacing(modality, exam, name, fact)
+    if modality == "MR" and not fact.placed:
+        yield issue("no_orientation", exam.exam_id, name)
+    yield from _spacing(modality, exam, name, fact)
+    for note in fact.notes:
+        yield issue("converted", exam.exam_id, name, what=note)
+    if modality != "US" and name != MASK and fact.spread > OUTLIER[1]:
+        yield issue("outlier", exam.exam_id, name, "" if fact.spread > OUTLIER[0] else "warning", ratio=fact.spread)
+    if modality == "MR" and name != MASK and fact.clipped > CLIPPED[1]:
+        yield issue("clipped", exam.exam_id, name, "" if fact.clipped > CLIPPED[0] else "warning", share=fact.clipped)
     if fact.non_finite:
         yield issue("non_finite", exam.exam_id, name, count=fact.non_finite)
     if fact.constant is not None and name != MASK:
@@ -104,6 +118,29 @@ def _same_grid(exam: Exam, name: str, fact: Facts, other: str, reference: Facts)
         corners = np.array([*itertools.product(*((0, n - 1) for n in fact.shape), (1,))]).T
         distance = np.linalg.norm((change @ corners)[:3], axis=0).max()
         yield issue("affine_mismatch", exam.exam_id, name, other=other, distance=distance)
+
+
+def _overlap(exam: Exam, name: str, fact: Facts, other: str, reference: Facts) -> Iterable[Issue]:
+    """A contrast with a grid of its own against the first phase: how much of the phase it covers."""
+    grid, first = (Grid(triple(each.shape[:3]), each.affine) for each in (fact, reference))
+    places = np.stack(np.meshgrid(*(np.linspace(0, n - 1, 9) for n in first.shape), indexing="ij"), -1).reshape(-1, 3)
+    index = grid.to_index(first.to_world(places))
+    share = float(((index >= -0.5) & (index < np.asarray(grid.shape) - 0.5)).all(axis=1).mean())
+    if share < OVERLAP[1]:
+        yield issue("no_overlap", exam.exam_id, name, "" if share < OVERLAP[0] else "warning", share=share, other=other)
+
+
+def _origins(exam: Exam, facts: dict[str, Facts]) -> Iterable[Issue]:
+    """Views that their headers give to another patient, study or processing than most of the exam's."""
+    for what, code in (("patient", "other_patient"), ("study", "other_study"), ("intent", "mixed_intent")):
+        said = {name: fact.origin[what] for name, fact in facts.items() if fact.origin.get(what)}
+        counts = Counter(said.values()).most_common()
+        if len(counts) < 2 or (what == "study" and len({f.origin.get("patient") for f in facts.values()}) > 1):
+            continue
+        tied = counts[0][1] == counts[1][1]
+        for name, value in said.items():
+            if tied or value != counts[0][0]:
+                yield issue(code, exam.exam_id, name, what=value)
 
 
 def _centers(modality: str, exam: Exam, image: str, grid: Grid) -> Iterable[Issue]:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from pipeline.datalist import load
 from pipeline.verify import verify
+from pipeline.verify.gate import CheckExamd
 from transforms import LoadViews
 from transforms.errors import InputError
 
@@ -96,8 +97,8 @@ def test_files_of_two_patients_in_one_exam(exams, tmp_path) -> None:
     other = pydicom.dcmread(files["L-MLO"])
     other.PatientID = "SOMEBODY-ELSE"
     other.save_as(files["L-MLO"])
-    with pytest.raises(InputError, match=r"^E7/\S+: of another patient than the files before it") as caught:
-        LoadViews()({"exam_id": "E7", "image": files})
+    with pytest.raises(InputError, match=r"^E7/\S+: of another patient than the exam's other files") as caught:
+        CheckExamd("image", "MG")(LoadViews()({"exam_id": "E7", "image": files}))
     assert "SOMEBODY" not in str(caught.value)
 
 

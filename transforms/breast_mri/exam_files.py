@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from transforms.errors import InputError
+from transforms.facts import Facts, facts_of
 from transforms.grid import Grid
 from transforms.load import Image, is_image, read_image
 
@@ -48,19 +48,25 @@ def find_contrasts(exam: Any, channels: Sequence[str]) -> dict[str, Path] | Path
     return found
 
 
-def read_contrasts(exam: Any, channels: Sequence[str]) -> Iterator[tuple[str, str, Image]]:
+def read_contrasts(exam: Any, channels: Sequence[str],
+                   facts: dict[str, Facts] | None = None) -> Iterator[tuple[str, str, Image]]:
     """Contrast, the name to use in errors, and image, read one at a time so that only one is in memory.
 
     The phases come first, whatever the channels' order: the first of them shows the outline and sets the scale.
 
+    Args:
+        exam, channels: as `find_contrasts`.
+        facts: filled with each image's facts, for `pipeline.verify.gate`.
+
     Raises:
         InputError: a file is missing or damaged, has not three axes, or holds voxels that are not finite.
     """
+    facts = {} if facts is None else facts
     found = find_contrasts(exam, channels)
     if isinstance(found, dict):
         for contrast in sorted(channels, key=lambda c: c in T2):
             name = found[contrast].name
-            yield contrast, name, _checked(name, read_image(found[contrast]))
+            yield contrast, name, _checked(contrast, name, read_image(found[contrast]), facts)
         return
     image = read_image(found)
     volumes = image.array.shape[3] if image.array.ndim == 4 else 1
@@ -70,7 +76,8 @@ def read_contrasts(exam: Any, channels: Sequence[str]) -> Iterator[tuple[str, st
     array = image.array if image.array.ndim == 4 else image.array[..., None]
     for c, contrast in sorted(enumerate(channels), key=lambda entry: entry[1] in T2):
         name = f"{found.name}, volume {c}"
-        yield contrast, name, _checked(name, Image(array[..., c], image.affine, image.digest))
+        one = replace(image, array=array[..., c])
+        yield contrast, name, _checked(contrast, name, one, facts)
 
 
 def same_grid(name: str, grid: Grid, first: Grid) -> None:
@@ -84,9 +91,10 @@ def same_grid(name: str, grid: Grid, first: Grid) -> None:
                          f"{first.shape}, or the affine); resample it or correct its header", code="affine_mismatch")
 
 
-def _checked(name: str, image: Image) -> Image:
+def _checked(contrast: str, name: str, image: Image, facts: dict[str, Facts]) -> Image:
     if image.array.ndim != 3:
         raise InputError(f"{name}: has {image.array.ndim} axes, 3 expected; give one file a contrast", code="not_3d")
-    if image.array.dtype.kind == "f" and not np.isfinite(image.array).all():
+    facts[contrast] = facts_of(image, name)
+    if facts[contrast].non_finite:
         raise InputError(f"{name}: holds NaN or infinite voxels; export it again", code="non_finite")
     return image

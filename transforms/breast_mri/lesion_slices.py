@@ -23,6 +23,7 @@ from transforms.breast_mri.patches import (
 )
 from transforms.breast_mri.planes import PLANES, canonical_view, slice_grid
 from transforms.errors import InputError
+from transforms.facts import Facts
 from transforms.grid import Grid
 from transforms.intensity import tissue_scale
 from transforms.load import read_image
@@ -115,7 +116,8 @@ class LoadLesionSlices(Transform):
             InputError: an image is missing or damaged, slices in another plane than `acquisition`, a mask without the
                 lesion, a centre outside the image.
         """
-        volumes, source, digests = self._read(exam)
+        facts: dict[str, Facts] = {}
+        volumes, source, digests = self._read(exam, facts)
         grid = slice_grid(source, self.acquisition)
         spots, drawn = {}, None
         if mask is not None:
@@ -138,11 +140,12 @@ class LoadLesionSlices(Transform):
         images = torch.stack([volumes.get(c, empty) for c in self.channels])
         affine = torch.from_numpy(np.ascontiguousarray(grid.affine))
         meta = {"affine": affine, "original_affine": np.ascontiguousarray(source.affine),
-                "spatial_shape": np.asarray(source.shape), "space": "RAS", "digests": digests, "curves": curves,
+                "spatial_shape": np.asarray(source.shape), "space": "RAS", "digests": digests, "curves": curves, "facts": facts,
                 "missing": [c for c in self.channels if c not in volumes]}
         return MetaTensor(images.permute(0, 3, 2, 1), meta={**meta, **self._cut(images, grid, spots, drawn)})
 
-    def _read(self, exam: Any) -> tuple[dict[str, torch.Tensor], Grid, dict[str, str]]:
+    def _read(self, exam: Any,
+              facts: dict[str, Facts]) -> tuple[dict[str, torch.Tensor], Grid, dict[str, str]]:
         """All contrasts `(Z, Y, X)` on the slices of the first phase, that phase's own grid, and the files' digests."""
         volumes: dict[str, torch.Tensor] = {}
         digests: dict[str, str] = {}
@@ -150,7 +153,7 @@ class LoadLesionSlices(Transform):
         read = [c for c in self.read if not isinstance(exam, Mapping) or c in exam]
         if not set(read) - set(T2):
             raise InputError("no T1 phase at all; at least one is needed", code="missing_phase")
-        for contrast, name, image in read_contrasts(exam, read):
+        for contrast, name, image in read_contrasts(exam, read, facts):
             own = Grid(image.array.shape, image.affine)
             source = source or own
             if contrast not in T2:
@@ -210,7 +213,7 @@ class LoadLesionSlices(Transform):
 class LoadLesionSlicesd(Transform):
     """Dictionary version: takes `image` (the exam), `lesions`, and `mask` where there is one.
 
-    Gives `image`, and `patches`, `places` and `curves` from its meta.
+    Gives `image`, and `patches`, `places`, `curves` and `facts` from its meta.
 
     Args:
         options: of `LoadLesionSlices`.
@@ -222,4 +225,5 @@ class LoadLesionSlicesd(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         image = self.load(data["image"], data["lesions"], data.get("mask"))
-        return {**data, "image": image, **{name: image.meta[name] for name in ("patches", "places", "curves")}}
+        kept = {name: image.meta[name] for name in ("patches", "places", "curves")}
+        return {**data, "image": image, **kept, "facts": image.meta.pop("facts")}

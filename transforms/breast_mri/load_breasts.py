@@ -20,6 +20,7 @@ from transforms.breast_mri.exam_files import T2, read_contrasts, same_grid
 from transforms.breast_mri.motion import ShiftEstimator
 from transforms.breast_mri.planes import canonical_view
 from transforms.errors import InputError
+from transforms.facts import Facts
 from transforms.grid import Grid, triple
 from transforms.intensity import CONSTANT, tissue_scale
 from transforms.resample import resample
@@ -77,7 +78,7 @@ class LoadBreasts(Transform):
             `(S, C, X, Y, Z)` float32, breasts in the order of `sides`, as a view of memory in the order
             `(S, C, Z, Y, X)`. Its meta holds `affine` and `spatial_shape` of the exam's own grid, `sides`,
             `breast_affines` (voxel of a breast to RAS mm), and by contrast `scales`, `shifts` (a breast's motion in
-            voxels) and `digests`.
+            voxels), `digests` and `facts`.
 
         Raises:
             InputError: a file is missing or damaged, grids differ, voxels are not finite, or no body is found.
@@ -90,7 +91,8 @@ class LoadBreasts(Transform):
         shifts: dict[str, list[list[float]]] = {}
         exam_grid: Grid | None = None
         still: dict[str, ShiftEstimator] = {}
-        for contrast, name, image in read_contrasts(exam, self.channels):
+        facts: dict[str, Facts] = {}
+        for contrast, name, image in read_contrasts(exam, self.channels, facts):
             grid = Grid(image.array.shape, image.affine)
             phase = contrast not in T2
             known = next((scales[k] for k in scales if k not in T2), None) if phase else None
@@ -136,6 +138,7 @@ class LoadBreasts(Transform):
             "scales": scales,
             "shifts": shifts,
             "digests": digests,
+            "facts": facts,
         }
         return MetaTensor(breasts.permute(0, 1, 4, 3, 2), meta=meta)
 
@@ -143,7 +146,8 @@ class LoadBreasts(Transform):
 class LoadBreastsd(MapTransform):
     """Dictionary version of `LoadBreasts`: the exam under each key is replaced by its breasts.
 
-    A key `sides` of the dictionary, where there is one, names the exam's breasts.
+    A key `sides` of the dictionary, where there is one, names the exam's breasts. The files' facts are put under
+    `facts`, for `pipeline.verify.gate.CheckExamd`.
     """
 
     def __init__(self, keys: KeysCollection, channels: Sequence[str], matrix: Sequence[int] = (512, 512, 32),
@@ -157,4 +161,5 @@ class LoadBreastsd(MapTransform):
         result = dict(data)
         for key in self.key_iterator(result):
             result[key] = self.load(result[key], result.get("sides"))
+            result["facts"] = result[key].meta.pop("facts")
         return result

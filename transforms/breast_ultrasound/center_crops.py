@@ -13,6 +13,7 @@ from monai.transforms import Transform
 
 from transforms.breast_ultrasound.volume import read_volume
 from transforms.errors import InputError
+from transforms.facts import Facts
 from transforms.grid import Grid, triple
 from transforms.resample import resample
 
@@ -76,12 +77,13 @@ class LoadCenterCrops(Transform):
         Returns:
             `image`: a MetaTensor `(0,)` whose meta holds `digests`; `crops`: name to `(1, Z, Y, X)` float32, `lesion…`
             and `healthy…`; `padded`: names of those that reach over the border, filled with 0; `spacing`: mm along
-            (sweep, depth, lateral).
+            (sweep, depth, lateral); `facts` of the file.
 
         Raises:
             InputError: an image that cannot be used, a centre outside it, a volume smaller than half a crop.
         """
-        volume, grid, digest = read_volume(data["image"], self.axes, data.get("spacing_mm"))
+        facts: dict[str, Facts] = {}
+        volume, grid, digest = read_volume(data["image"], self.axes, data.get("spacing_mm"), facts)
         lesions = [(str(name), np.asarray(center, float)) for name, center in data.get("lesions", ())]
         for name, center in lesions:
             if not grid.contains(center):
@@ -105,7 +107,8 @@ class LoadCenterCrops(Transform):
             if (whole < 0).any() or (whole + self.shape > wanted.shape).any():
                 padded.append(name)
         image = MetaTensor(torch.zeros(0), meta={"digests": {"image": digest}, "padded": len(padded)})
-        return {"image": image, "crops": crops, "padded": padded, "spacing": np.round(wanted.spacing[::-1], 6).tolist()}
+        return {"image": image, "crops": crops, "padded": padded, "facts": facts,
+                "spacing": np.round(wanted.spacing[::-1], 6).tolist()}
 
     def _resampled(self, grid: Grid) -> Grid:
         """The volume's grid at the spacing that crops have."""

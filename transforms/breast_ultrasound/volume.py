@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from transforms.errors import InputError
+from transforms.facts import Facts, facts_of
 from transforms.grid import Grid, triple, with_spacing
 from transforms.load import read_image
 from transforms.resample import resample
@@ -22,7 +24,8 @@ _WHITE = 99.9  # percentile that becomes 1 where voxels are not 8 bit
 
 
 def read_volume(image: Any, axes: Sequence[str] = AXES,
-                spacing_mm: Sequence[float] | None = None) -> tuple[torch.Tensor, Grid, str]:
+                spacing_mm: Sequence[float] | None = None,
+                facts: dict[str, Facts] | None = None) -> tuple[torch.Tensor, Grid, str]:
     """Read one volume.
 
     8-bit images, what scanners export, are divided by 255; others by their 99.9th percentile, then clipped.
@@ -31,6 +34,7 @@ def read_volume(image: Any, axes: Sequence[str] = AXES,
         image: its path, or a mapping or sequence that holds it alone.
         axes: what the file's three axes are.
         spacing_mm: along the file's axes; used where the header has lost it, and only there.
+        facts: filled with the image's facts, for `pipeline.verify.gate`.
 
     Returns:
         voxels `(Z, Y, X)` = (sweep, depth, lateral), float16 0–1; their grid, whose axes are (lateral, depth, sweep);
@@ -48,6 +52,8 @@ def read_volume(image: Any, axes: Sequence[str] = AXES,
         shape = " × ".join(map(str, found.array.shape))
         raise InputError(f"{path.name}: {shape} is no volume; give a 3D image", code="not_3d")
     affine = with_spacing(found.affine, spacing_mm, path.name)
+    if facts is not None:
+        facts["image"] = facts_of(replace(found, affine=affine), path.name)
     order = [list(axes).index(name) for name in AXES]
     array = found.array.transpose(order)
     affine = affine[:, [*order, 3]]
@@ -67,7 +73,8 @@ def read_volume(image: Any, axes: Sequence[str] = AXES,
 class LoadVolumed(MapTransform):
     """Replace the path of a volume by its voxels `(1, Z, Y, X)`, float16 0–1, a MetaTensor.
 
-    Its meta holds `grid` (of the voxels), `original_affine` and `spatial_shape`, which are the grid's too.
+    Its meta holds `original_affine` and `spatial_shape` of the grid that is put under `grid`, and `digests`; the file's
+    facts are put under `facts`, for `pipeline.verify.gate.CheckExamd`.
 
     Args:
         keys: key of the path.
@@ -85,13 +92,15 @@ class LoadVolumed(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         for key in self.key_iterator(result):
-            voxels, grid, _ = read_volume(result[key], self.axes, result.get("spacing_mm") or self.spacing_mm)
+            facts: dict[str, Facts] = {}
+            given = result.get("spacing_mm") or self.spacing_mm
+            voxels, grid, digest = read_volume(result[key], self.axes, given, facts)
             if self.spacing is not None:
                 shape = np.maximum(np.rint(np.asarray(grid.shape) * grid.spacing / self.spacing), 1)
                 finer = grid.resized(triple(shape))
                 voxels, grid = resample(voxels.numpy().T, grid, finer).half(), finer
             result[key] = MetaTensor(voxels[None], meta={
                 "affine": torch.from_numpy(grid.affine), "original_affine": grid.affine,
-                "spatial_shape": np.asarray(grid.shape), "space": "RAS"})
-            result["grid"] = grid
+                "spatial_shape": np.asarray(grid.shape), "space": "RAS", "digests": {"image": digest}})
+            result["grid"], result["facts"] = grid, facts
         return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
+import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,9 +25,10 @@ _TAGS: list[Any] = [
     "RedPaletteColorLookupTableDescriptor", "GreenPaletteColorLookupTableDescriptor",
     "BluePaletteColorLookupTableDescriptor", "RedPaletteColorLookupTableData", "GreenPaletteColorLookupTableData",
     "BluePaletteColorLookupTableData", "PixelData", "ImageLaterality", "Laterality", "SharedFunctionalGroupsSequence",
-    "PatientID", "ViewPosition", "ViewCodeSequence", "PatientOrientation", "PixelSpacing", "ImagerPixelSpacing",
+    "PatientID", "StudyInstanceUID", "PresentationIntentType", "ViewPosition", "ViewCodeSequence", "PatientOrientation", "PixelSpacing", "ImagerPixelSpacing",
 ]
 _VIEW_CODES = {"399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226": "MLO"}  # SNOMED CT, SNOMED RT
+MOST_PIXELS = 100_000_000  # of one picture; the largest detectors have a third of that
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -36,7 +38,7 @@ class DicomMammogram:
 
     Attributes:
         wall: `left` or `right`, the edge of the chest wall by PatientOrientation.
-        patient: as of `Mammogram`.
+        origin: as of `Mammogram`.
     """
 
     pixels: np.ndarray
@@ -45,7 +47,7 @@ class DicomMammogram:
     wall: str | None
     spacing_mm: tuple[float, float] | None
     notes: list[str] = field(default_factory=list)
-    patient: str = ""
+    origin: dict[str, str] = field(default_factory=dict)
 
 
 def is_dicom(name: str, raw: bytes) -> bool:
@@ -62,10 +64,11 @@ def read_dicom(name: str, raw: bytes, window: bool = False) -> DicomMammogram:
         window: apply the VOI LUT, or the first window.
 
     Raises:
-        InputError: with code `unreadable`, `truncated`, `corrupt`, `no_pixels`, `plugin` or `view`.
+        InputError: with code `unreadable`, `truncated`, `corrupt`, `no_pixels`, `plugin`, `polarity` or `view`.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings quote values of the header
+        _check_deflated(name, raw)
         try:
             header = pydicom.dcmread(io.BytesIO(raw), force=True, specific_tags=_TAGS)  # force: no mark is needed
             if not len(header) and raw[128:132] != b"DICM":
@@ -87,9 +90,30 @@ def read_dicom(name: str, raw: bytes, window: bool = False) -> DicomMammogram:
     if header.PhotometricInterpretation == "MONOCHROME1":  # the brightest stored value, empty film, becomes 0
         pixels = pixels[~padding].max() - pixels
     pixels[padding] = pixels[~padding].min()
-    patient = str(header.get("PatientID") or "")
-    patient = hashlib.sha256(patient.encode()).hexdigest() if patient else ""
-    return DicomMammogram(pixels, side, view, _wall(header), _spacing(header), notes, patient)
+    return DicomMammogram(pixels, side, view, _wall(header), _spacing(header), notes, _origin(header))
+
+
+def _check_deflated(name: str, raw: bytes) -> None:
+    """Refuse a deflated file that inflates to more than an image can be, before pydicom inflates all of it."""
+    try:
+        meta = pydicom.filereader.read_partial(io.BytesIO(raw), stop_when=lambda tag, *_: tag.group > 2).file_meta
+        if meta.get("TransferSyntaxUID") != pydicom.uid.DeflatedExplicitVRLittleEndian:
+            return
+        engine = zlib.decompressobj(-zlib.MAX_WBITS)
+        engine.decompress(raw[144 + meta.FileMetaInformationGroupLength :], 8 * MOST_PIXELS)
+        fits = not engine.unconsumed_tail
+    except Exception:  # damaged: whoever reads it says so
+        return
+    if not fits:
+        raise InputError(f"{name}: inflates to more than a mammogram holds; export it uncompressed", code="unreadable")
+
+
+def _origin(header: FileDataset) -> dict[str, str]:
+    """Digests of patient and study, and the pixels' intent, of what the header says."""
+    said = {"patient": header.get("PatientID"), "study": header.get("StudyInstanceUID")}
+    origin = {what: hashlib.sha256(str(value).encode()).hexdigest() for what, value in said.items() if value}
+    intent = str(header.get("PresentationIntentType") or "")
+    return {**origin, "intent": intent} if intent in ("FOR PROCESSING", "FOR PRESENTATION") else origin
 
 
 def _decode(name: str, header: FileDataset) -> np.ndarray:
@@ -98,6 +122,9 @@ def _decode(name: str, header: FileDataset) -> np.ndarray:
         raise InputError(f"{name}: holds no pixels; give the image itself, or copy it again", code="no_pixels")
     if int(header.get("NumberOfFrames") or 1) > 1:
         raise InputError(f"{name}: holds {header.NumberOfFrames} frames; give a single 2D mammogram", code="unreadable")
+    if int(header.get("Rows") or 0) * int(header.get("Columns") or 0) > MOST_PIXELS:
+        raise InputError(f"{name}: {header.Rows} × {header.Columns} pixels are more than a mammogram has; cut it",
+                         code="unreadable")
     if "TransferSyntaxUID" not in header.file_meta:
         header.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
     syntax = header.file_meta.TransferSyntaxUID
@@ -119,6 +146,10 @@ def _decode(name: str, header: FileDataset) -> np.ndarray:
 
 
 def _look_up(name: str, stored: np.ndarray, header: FileDataset, window: bool) -> np.ndarray:
+    slope = header.get("RescaleSlope")
+    if slope is not None and not float(slope) > 0:
+        raise InputError(f"{name}: its rescale slope is not above 0, which inverts the grey scale; export it again",
+                         code="polarity")
     try:
         values = apply_modality_lut(stored, header)
         return (apply_voi_lut(values, header) if window else values).astype(np.float32)

@@ -20,7 +20,7 @@ from scipy import ndimage
 
 from transforms.errors import InputError
 from transforms.load import check_png, read_bytes, readable
-from transforms.mammography.dicom import is_dicom, read_dicom
+from transforms.mammography.dicom import MOST_PIXELS, is_dicom, read_dicom
 
 # How the files are stored: side to the edge of the image at which the chest wall lies.
 STORED: dict[str, dict[str, str]] = {
@@ -45,7 +45,8 @@ class Mammogram:
         flipped: whether columns were mirrored.
         notes: what a user should know about the file, in a few words each.
         digest: SHA-256 of the file's bytes.
-        patient: SHA-256 of the header's patient id, to tell patients apart and for nothing else; empty where unknown.
+        origin: SHA-256 of the header's `patient` id and `study`, to tell them apart and for nothing else, and the
+            `intent` of its pixels (`FOR PROCESSING` or `FOR PRESENTATION`); without what the header does not say.
     """
 
     pixels: np.ndarray
@@ -55,7 +56,7 @@ class Mammogram:
     flipped: bool = False
     notes: list[str] = field(default_factory=list)
     digest: str = ""
-    patient: str = ""
+    origin: dict[str, str] = field(default_factory=dict)
 
 
 def read_mammogram(path: Path | str, view: str | None = None, *, window: bool = False, check_side: bool = True,
@@ -73,23 +74,29 @@ def read_mammogram(path: Path | str, view: str | None = None, *, window: bool = 
 
     Raises:
         InputError: with code `missing`, `empty`, `unreadable`, `truncated`, `corrupt`, `no_pixels`, `plugin`,
-            `constant_image`, `view` (unknown, or table and header differ), or `laterality` (the tissue touches the
-            wrong edge).
+            `constant_image`, `view` (unknown, or table and header differ), `polarity` (the background is bright) or
+            `laterality` (the tissue touches the wrong edge).
     """
-    path = Path(path)
     if stored is not None and stored not in STORED:
         raise InputError(f"stored {stored!r}: choose one of {', '.join(STORED)}")
-    raw = _read_bytes(path)
+    return readable(Path(path), lambda file: _read(file, view, window, check_side, stored))
+
+
+def _read(path: Path, view: str | None, window: bool, check_side: bool, stored: str | None) -> Mammogram:
+    raw = read_bytes(path)
     if is_dicom(path.name, raw):
         picture = read_dicom(path.name, raw, window)
         pixels, notes, spacing = picture.pixels, picture.notes, picture.spacing_mm
-        side, position, wall, patient = picture.side, picture.view, picture.wall, picture.patient
+        side, position, wall, origin = picture.side, picture.view, picture.wall, picture.origin
     else:
         pixels, notes = _read_picture(path.name, raw)
         side = position = wall = spacing = None
-        patient = ""
+        origin = {}
     side, position = _agree(path.name, view, side, position)
     pixels = _from_zero(path.name, pixels)
+    if is_inverted(pixels):
+        raise InputError(f"{path.name}: its background is bright, so the grey scale is inverted; export it again, or "
+                         "correct PhotometricInterpretation", code="polarity")
     expected = STORED[stored][side] if stored else wall or STORED["usual"][side]
     if check_side:
         seen = wall_edge(pixels)
@@ -101,8 +108,7 @@ def read_mammogram(path: Path | str, view: str | None = None, *, window: bool = 
     flipped = expected == "right"
     if flipped:
         pixels = np.ascontiguousarray(pixels[:, ::-1])
-    return Mammogram(pixels, side, position, spacing, flipped, notes, hashlib.sha256(raw).hexdigest(),
-                     patient)
+    return Mammogram(pixels, side, position, spacing, flipped, notes, hashlib.sha256(raw).hexdigest(), origin)
 
 
 def parse_view(name: str) -> tuple[str, str]:
@@ -138,6 +144,18 @@ def wall_edge(pixels: np.ndarray) -> str | None:
     if max(left, right) < _CLEAR * min(left, right):
         return None
     return "left" if left > right else "right"
+
+
+def is_inverted(pixels: np.ndarray) -> bool:
+    """Whether a picture is black where it should be white: most of its border, which is air, is bright.
+
+    Args:
+        pixels: `(rows, columns)`.
+    """
+    low, high = (float(v) for v in np.percentile(pixels[::4, ::4] if min(pixels.shape) > 16 else pixels, (0.1, 99.9)))
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    bright, dark = (border > low + 0.9 * (high - low)).mean(), (border < low + 0.1 * (high - low)).mean()
+    return bool(high > low and bright > 0.3 and bright > 3 * dark)
 
 
 def has_tissue(pixels: np.ndarray) -> bool:
@@ -182,11 +200,15 @@ def _from_zero(name: str, pixels: np.ndarray) -> np.ndarray:
 def _read_picture(name: str, raw: bytes) -> tuple[np.ndarray, list[str]]:
     """PNG or TIFF to `(rows, columns)` float32, and notes."""
     notes = []
+    check_png(name, raw)
     try:
         picture: Image.Image = Image.open(io.BytesIO(raw), formats=("PNG", "TIFF"))
     except Exception:  # Pillow raises several kinds by format; its text would name a temporary object
         raise InputError(f"{name}: not a DICOM, PNG or TIFF image, or damaged; copy or convert it",
                          code="unreadable") from None
+    if picture.width * picture.height > MOST_PIXELS:
+        raise InputError(f"{name}: {picture.width} × {picture.height} pixels are more than a mammogram has; cut it",
+                         code="unreadable")
     if getattr(picture, "n_frames", 1) > 1:
         raise InputError(f"{name}: holds several pictures; give a file with one", code="unreadable")
     white_is_zero = picture.format == "TIFF" and picture.mode != "L" and _tiff_tag(picture, 262) == 0

@@ -7,6 +7,7 @@ says where it lies in the whole picture, so that nothing is lost by cutting.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 
 from transforms.errors import InputError
+from transforms.facts import Facts, facts_of
+from transforms.load import Image as Picture
 from transforms.mammography.geometry import Box, cut, standardise
 from transforms.mammography.reading import Mammogram, has_tissue, parse_view, read_mammogram
 from transforms.mammography.scale import INPUT, ScaleToWidth, fit_square, pixels_of, region_around
@@ -50,14 +53,16 @@ class LoadViews(Transform):
 
         Returns:
             `views`: view's name to `{"pixels": uint16 (rows, columns), "flipped": bool, "notes": text}`; repeats of a
-            view are `L-CC-2` and so on. `image`: a MetaTensor `(0,)` whose meta holds `digests`.
+            view are `L-CC-2` and so on. `facts` of each, for `pipeline.verify.gate`, which also finds files of several
+            patients. `image`: a MetaTensor `(0,)` whose meta holds `digests`.
 
         Raises:
-            InputError: a file that cannot be used, named, or files of several patients.
+            InputError: a file that cannot be used, named.
         """
         exam = f"{data['exam_id']}/" if "exam_id" in data else ""
         views: dict[str, dict[str, Any]] = {}
-        digests, patients = {}, set()
+        digests: dict[str, str] = {}
+        facts: dict[str, Facts] = {}
         for name, path in data["image"].items():
             try:
                 found = read_mammogram(path, _view(name), check_side=self.check_side, stored=self.stored)
@@ -65,17 +70,16 @@ class LoadViews(Transform):
                     raise InputError(f"{Path(path).name}: no breast is seen; check the image", code="no_breast")
             except InputError as error:
                 raise InputError(f"{exam}{error}", code=error.code) from None
-            patients |= {found.patient} - {""}
-            if len(patients) > 1:
-                raise InputError(f"{exam}{Path(path).name}: of another patient than the files before it; give each "
-                                 "patient's exam a folder of its own")
             view, number = f"{found.side}-{found.view}", 2
             own = _view(name) or view
             while own in views:  # a repeat: the next name that is free
                 own, number = f"{view}-{number}", number + 1
             views[own] = {"pixels": _whole_numbers(found), "flipped": found.flipped, "notes": "; ".join(found.notes)}
             digests[name] = found.digest
-        return {**data, "views": views, "image": MetaTensor(torch.zeros(0), meta={"digests": digests})}
+            step = np.diag([*(found.spacing_mm or (1.0, 1.0))[::-1], 1.0, 1.0])
+            own_facts = facts_of(Picture(found.pixels.T, step), f"{exam}{Path(path).name}")
+            facts[own] = replace(own_facts, origin=found.origin)
+        return {**data, "views": views, "facts": facts, "image": MetaTensor(torch.zeros(0), meta={"digests": digests})}
 
 
 def _view(name: str) -> str | None:
@@ -209,7 +213,7 @@ class ReadMammogramd(MapTransform):
         out = dict(data)
         for key in self.key_iterator(out):
             found = read_mammogram(out[key], data.get(self.view_key), **self.options)
-            meta = {name: value for name, value in vars(found).items() if name not in ("pixels", "patient")}
+            meta = {name: value for name, value in vars(found).items() if name not in ("pixels", "origin")}
             meta |= {"spacing_mm": found.spacing_mm or (np.nan, np.nan), "notes": "; ".join(found.notes)}
             out[key] = MetaTensor(torch.from_numpy(found.pixels)[None], meta=meta)
         return out
