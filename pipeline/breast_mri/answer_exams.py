@@ -13,8 +13,8 @@ from monai.config import KeysCollection
 from monai.data.utils import list_data_collate
 from monai.transforms import MapTransform
 
+from pipeline import answers
 from pipeline.errors import InputError
-from pipeline.files.atomic import replacing, write_json
 from transforms.breast_mri.exam_files import find_contrasts
 from transforms.load import is_image
 
@@ -30,7 +30,7 @@ def find(path: Path | str, channels: Sequence[str]) -> list[dict[str, Any]]:
         one `{"image": path, "exam_id": name}` an exam.
 
     Raises:
-        InputError: nothing there, or an exam lacks a contrast.
+        InputError: nothing there, a single exam lacks a contrast, or exams cannot be told apart by their names.
     """
     root = Path(path)
     if not root.exists():
@@ -42,9 +42,11 @@ def find(path: Path | str, channels: Sequence[str]) -> list[dict[str, Any]]:
         exams = [p for p in sorted(root.iterdir()) if p.is_dir() or is_image(p)]
     if not exams:
         raise InputError(f"{root.name}: holds no image; expected {', '.join(channels)} as .nii.gz, or one 4D file")
-    for exam in exams:
-        find_contrasts(exam, channels)
-    return [{"image": str(exam), "exam_id": exam.name.split(".")[0]} for exam in exams]
+    if len(exams) == 1:  # of several, each is judged when its turn comes
+        find_contrasts(exams[0], channels)
+    found = [{"image": str(exam), "exam_id": answers.name_of(exam)} for exam in exams]
+    answers.check_distinct([exam["exam_id"] for exam in found])
+    return found
 
 
 def collate(exams: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -57,7 +59,7 @@ def collate(exams: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 class SaveResultd(MapTransform):
-    """Write `<exam>_heatmap.nii.gz`, `<exam>_result.json` and the picture `<exam>_preview.png`.
+    """Write `<exam>_heatmap.nii.gz`, `<exam>_result.json` and the picture `<exam>_preview.png`, all or none.
 
     The map has the exam's own grid; its header carries no name, date or path.
 
@@ -83,13 +85,15 @@ class SaveResultd(MapTransform):
 
         name = str(result["exam_id"])
         heat = result[self.keys[0]]
-        image = nib.Nifti1Image(np.asarray(heat[0].cpu()), np.asarray(heat.meta["original_affine"]))
-        image.header.set_xyzt_units("mm", "sec")
-        with replacing(self.output_dir / f"{name}_heatmap.nii.gz", ".nii.gz") as temporary:
-            nib.save(image, temporary)
-        write_json(self.output_dir / f"{name}_result.json", {"exam_id": name, **result["result"]})
-        save_preview(result[self.image_key], result["heatmap_breasts"], result["result"],
-                     self.output_dir / f"{name}_preview.png", self.shown)
+        told = {"exam_id": name, **result["result"], "notes": list(result.get("notes", ()))}
+        with answers.answer(self.output_dir, name, told, result[self.image_key].meta["digests"]) as folder:
+            image = nib.Nifti1Image(np.asarray(heat[0].cpu()), np.asarray(heat.meta["original_affine"]))
+            image.header.set_xyzt_units("mm", "sec")
+            nib.save(image, folder / f"{name}_heatmap.nii.gz")
+            save_preview(result[self.image_key], result["heatmap_breasts"], result["result"],
+                         folder / f"{name}_preview.png", self.shown)
+        for note in told["notes"]:
+            print(f"{name}: note: {note}", flush=True)
         print(f"{name}: probability of malignancy {json.dumps(result['result']['probabilities'])}; heat map, picture "
               f"and result.json in {self.output_dir}", flush=True)
         return result

@@ -12,9 +12,9 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
+from pipeline import answers
 from pipeline.breast_mri import answer_exams as exams
 from pipeline.errors import InputError
-from pipeline.files.atomic import replacing, write_json
 from pipeline.files.tables import read_table
 from transforms.breast_mri.exam_maps import maps_to_exam
 from transforms.grid import Grid, triple
@@ -53,7 +53,8 @@ def find(path: Path | str, table: Path | str, contrasts: Sequence[str]) -> list[
 class StackPatchesd(MapTransform):
     """Put an exam's patches `(N, C, Y, X)` where the exam was.
 
-    Adds `slice_of`, the lesion of each patch, `places`, the grid of each, and `exam`, the exam's own grid.
+    Adds `slice_of`, the lesion of each patch, `places`, the grid of each, `exam`, the exam's own grid, and
+    `digests` of its files.
 
     Raises:
         InputError: no patch is left.
@@ -67,6 +68,7 @@ class StackPatchesd(MapTransform):
         for key in self.key_iterator(result):
             meta = result[key].meta
             result["exam"] = Grid(triple(meta["spatial_shape"]), np.asarray(meta["original_affine"]))
+            result["digests"] = meta["digests"]
             result[key] = torch.cat(list(patches.values()))
         result["slice_of"] = [name for name, own in patches.items() for _ in range(len(own))]
         result["places"] = [place for name in patches for place in places[name]]
@@ -108,12 +110,14 @@ class SaveLesionsd(MapTransform):
         result["result"] = {"exam_id": name, "probability": max(e["probability"] for e in lesions.values()),
                             "lesions": lesions, "not_scored": left_out}
         heat = _in_exam(answer["heatmap"].cpu(), result["places"], exam)
-        image = nib.Nifti1Image(heat, exam.affine)
-        image.header.set_xyzt_units("mm", "sec")
-        with replacing(self.output_dir / f"{name}_heatmap.nii.gz", ".nii.gz") as temporary:
-            nib.save(image, temporary)
-        write_json(self.output_dir / f"{name}_lesions.json", result["result"])
-        _picture(result, scores, answer["heatmap"].cpu().numpy(), self.output_dir / f"{name}_lesions.png")
+        result["result"]["notes"] = list(result.get("notes", ()))
+        with answers.answer(self.output_dir, name, result["result"], result["digests"], "lesions") as folder:
+            image = nib.Nifti1Image(heat, exam.affine)
+            image.header.set_xyzt_units("mm", "sec")
+            nib.save(image, folder / f"{name}_heatmap.nii.gz")
+            _picture(result, scores, answer["heatmap"].cpu().numpy(), folder / f"{name}_lesions.png")
+        for note in result["result"]["notes"]:
+            print(f"{name}: note: {note}", flush=True)
         crowded = f"; not scored, another lesion is on each of their slices: {', '.join(left_out)}" if left_out else ""
         told = ", ".join(f"lesion {lesion} {entry['probability']:.3f}" for lesion, entry in lesions.items())
         print(f"{name}: probability of malignancy {told}{crowded}; in {self.output_dir}", flush=True)
@@ -152,6 +156,5 @@ def _picture(result: Mapping[Hashable, Any], scores: Sequence[float], maps: np.n
             axis.axis("off")
         row[-1].imshow(heat[::-1, ::-1], cmap="inferno", alpha=0.45, vmin=0, vmax=1)
         row[0].set_title(f"lesion {lesion}: {score:.2f}", fontsize=8, loc="left")
-    with replacing(path, ".png") as temporary:
-        figure.savefig(temporary, dpi=90)
+    figure.savefig(path, dpi=90)
     plt.close(figure)

@@ -17,6 +17,7 @@ from transforms.grid import Grid, triple
 class Breasts:
     """One array a breast, `(C, Z, Y, X)`: preprocessing gives `(S, C, X, Y, Z)` as `transforms.LoadBreasts` does."""
 
+    modality = "MR"
     name = "breasts"
     kept: tuple[str, ...] = ("scales", "shifts")
     partial = False

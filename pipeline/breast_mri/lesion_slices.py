@@ -16,6 +16,7 @@ from pipeline.prepare.cases import labelled_cases
 class LesionSlices:
     """One array a lesion, `(slices, C, Y, X)`: preprocessing gives what `transforms.LoadLesionSlices` does."""
 
+    modality = "MR"
     name = "lesions"
     kept: tuple[str, ...] = ("left_out", "padded", "missing")
     partial = True

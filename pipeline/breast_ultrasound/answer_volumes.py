@@ -11,13 +11,13 @@ import numpy as np
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
+from pipeline import answers
 from pipeline.breast_ultrasound.candidates import write_candidates
 from pipeline.breast_ultrasound.volumes import spots
 from pipeline.datalist import MASK
 from pipeline.errors import InputError
 from pipeline.explain.grad_cam import slab_map
 from pipeline.explain.windows import WindowMap
-from pipeline.files.atomic import replacing, write_json
 from pipeline.files.tables import read_table
 from transforms.grid import Grid
 from transforms.load import is_image
@@ -46,7 +46,8 @@ def find(path: Path | str, centers: Path | str | None = None) -> list[dict[str, 
     if not files:
         raise InputError(f"{root.name}: holds no image; expected .nrrd, .nii.gz or .mha")
     known = _centers(centers) if centers is not None else {}
-    names = [p.parent.name if p.name.split(".")[0] == "image" else p.name.split(".")[0] for p in files]
+    names = [answers.name_of(p.parent if p.name.split(".")[0] == "image" and p.parent != root else p) for p in files]
+    answers.check_distinct(names)
     return [{"image": str(p), "exam_id": name, "centers": known.get(name, [])}
             for p, name in zip(files, names, strict=True)]
 
@@ -64,7 +65,7 @@ def collate(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
     if len(cases) != 1:
         raise ValueError(f"volumes go one at a time, got {len(cases)}")
     image = cases[0]["image"]
-    return {**cases[0], "image": (image.as_tensor() if hasattr(image, "as_tensor") else image)[None]}
+    return {**cases[0], "digests": dict(image.meta["digests"]), "image": (image.as_tensor() if hasattr(image, "as_tensor") else image)[None]}
 
 
 class SaveVolumed(MapTransform):
@@ -95,16 +96,18 @@ class SaveVolumed(MapTransform):
                   for point, score in zip(hot.points, hot.scores, strict=True)]
         result["result"] = {"exam_id": name, "probability": round(float(answer["logits"].sigmoid()), 6),
                             "candidates": points}
-        image = nib.Nifti1Image(mapped.whole(grid.shape), grid.affine)
-        image.header.set_slope_inter(1 / 255, 0)
-        image.header.set_xyzt_units("mm", "sec")
-        with replacing(self.output_dir / f"{name}_heatmap.nii.gz", ".nii.gz") as temporary:
-            nib.save(image, temporary)
-        write_candidates(self.output_dir / f"{name}_candidates.csv", {name: (hot, grid)})
-        write_json(self.output_dir / f"{name}_result.json", result["result"])
+        result["result"]["notes"] = list(result.get("notes", ()))
         at = hot.points[0] if len(hot) else grid.to_world((np.asarray(grid.shape) - 1) / 2)
-        _picture(result["image"][0], mapped, self.network, grid, at, result.get("centers") or [],
-                 self.output_dir / f"{name}_preview.png")
+        with answers.answer(self.output_dir, name, result["result"], result["digests"]) as folder:
+            image = nib.Nifti1Image(mapped.whole(grid.shape), grid.affine)
+            image.header.set_slope_inter(1 / 255, 0)
+            image.header.set_xyzt_units("mm", "sec")
+            nib.save(image, folder / f"{name}_heatmap.nii.gz")
+            write_candidates(folder / f"{name}_candidates.csv", {name: (hot, grid)})
+            _picture(result["image"][0], mapped, self.network, grid, at, result.get("centers") or [],
+                     folder / f"{name}_preview.png")
+        for note in result["result"]["notes"]:
+            print(f"{name}: note: {note}", flush=True)
         told = f"{len(points)} candidates, the first at {points[0]['center_mm']} mm" if points else "no candidate"
         print(f"{name}: probability of a lesion {result['result']['probability']:.3f}, {told}; in {self.output_dir}",
               flush=True)
@@ -140,6 +143,5 @@ def _picture(volume: Any, mapped: WindowMap, network: Any, grid: Grid, at: np.nd
                 x, y, k = grid.to_index(np.asarray(center, float))
                 if abs(k - z) * grid.spacing[2] < 5:
                     axis.plot(x, y, "o", color="red", markersize=3)
-    with replacing(path, ".png") as temporary:
-        figure.savefig(temporary, dpi=90)
+    figure.savefig(path, dpi=90)
     plt.close(figure)

@@ -21,6 +21,7 @@ class CenterCrops:
     A crop's `label` is 1 where it holds a lesion, whatever the lesion's kind.
     """
 
+    modality = "US"
     name = "crops"
     kept: tuple[str, ...] = ("padded",)
     partial = False

@@ -14,9 +14,9 @@ from monai.transforms import MapTransform
 from PIL import Image
 from torch import nn
 
+from pipeline import answers
 from pipeline.errors import InputError
 from pipeline.explain.saliency import frozen, most_salient
-from pipeline.files.atomic import replacing, write_json
 from pipeline.files.dicom_picture import write_dicom_picture
 from pipeline.mammography.regions import native_centers
 from pipeline.mammography.screening import ensemble, exam_probability, exam_score
@@ -48,7 +48,7 @@ def find(path: Path | str) -> list[dict[str, Any]]:
     if not root.exists():
         raise InputError(f"{root.name}: no such exam; give a folder with one file a view")
     if root.is_file():
-        return [{"exam_id": root.name.partition(".")[0], "image": _named([root])}]
+        return [{"exam_id": answers.name_of(root), "image": _named([root])}]
     inner = sorted(each for each in root.iterdir() if each.is_dir())
     folders = [root] if _images(root) else [each for each in inner if _images(each)]
     if not folders:
@@ -56,7 +56,9 @@ def find(path: Path | str) -> list[dict[str, Any]]:
     if folders != [root] and len(folders) < len(inner):
         print(f"left out: {len(inner) - len(folders)} folders without a mammogram, the first: "
               f"{next(each.name for each in inner if each not in folders)}", flush=True)
-    return [{"exam_id": each.resolve().name, "image": _named(_images(each))} for each in folders]
+    found = [{"exam_id": answers.name_of(each), "image": _named(_images(each))} for each in folders]
+    answers.check_distinct([exam["exam_id"] for exam in found])
+    return found
 
 
 def _named(files: Sequence[Path]) -> dict[str, str]:
@@ -143,13 +145,12 @@ class SaveExamd(MapTransform):
             "exam_id": name, "probability": round(exam_probability(sums["ensemble"][0]), 6),
             "exam": {v: round(sums[v][0], 6) for v in VARIANTS},
             "breasts": {side: {v: round(sums[v][1][side], 6) for v in VARIANTS} for side in sums["ensemble"][1]},
-            "images": images, "notes": _notes(list(views))}
-        self.output_dir.mkdir(parents=True, exist_ok=True)
-        write_json(self.output_dir / f"{name}_result.json", result["result"])
-        picture = _picture(views, answer["maps"], result["corners"], centers, boxes, scores, self.width,
-                           self.output_dir / f"{name}_saliency.png")
-        if self.dicom:
-            write_dicom_picture(self.output_dir / f"{name}_saliency.dcm", picture, name, "Saliency and regions")
+            "images": images, "notes": [*_notes(list(views)), *result.get("notes", ())]}
+        with answers.answer(self.output_dir, name, result["result"], result["digests"]) as folder:
+            picture = _picture(views, answer["maps"], result["corners"], centers, boxes, scores, self.width,
+                               folder / f"{name}_saliency.png")
+            if self.dicom:
+                write_dicom_picture(folder / f"{name}_saliency.dcm", picture, name, "Saliency and regions")
         print(f"{name}: exam scores {', '.join(f'{v} {sums[v][0]:.3f}' for v in VARIANTS)}; in {self.output_dir}",
               flush=True)
         return result
@@ -221,7 +222,6 @@ def _picture(views: Mapping[str, dict[str, Any]], maps: torch.Tensor, corners: S
         below.set_title(f"region: attention {scores['attention'][i]:.2f}", fontsize=8, loc="left")
         for axis in (top, below):
             axis.axis("off")
-    with replacing(path, ".png") as temporary:
-        figure.savefig(temporary, dpi=100)
+    figure.savefig(path, dpi=100)
     plt.close(figure)
     return np.asarray(Image.open(path).convert("RGB"))

@@ -24,6 +24,7 @@ class Views:
         boxes: the table of `read_boxes`, where findings are marked; they are told, nothing depends on them.
     """
 
+    modality = "MG"
     name = "images"
     kept: tuple[str, ...] = ()
     partial = True

@@ -86,7 +86,7 @@ def labelled_cases(folder: Path | str, fold: int, splits: Sequence[str], unit: s
     """
     content = load(folder)
     if unit not in content:
-        raise InputError(f"{Path(folder).name}: was not prepared for this bundle (it holds no {unit}); run the "
+        raise InputError(f"{Path(folder).name}/{LIST}: was not prepared for this bundle (it holds no {unit}); run the "
                          "bundle's own prepare.yaml into another folder")
     check_fold(content, fold)
     if not splits or not set(splits) <= set(SPLITS):

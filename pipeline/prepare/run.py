@@ -23,6 +23,7 @@ from pipeline.prepare import cases as prepared
 from pipeline.prepare.unit import Unit
 from pipeline.processes import shared
 from pipeline.verify import verify
+from pipeline.verify.gate import check_exam
 
 VERSION = 7  # raise it whenever the same parameters give other arrays
 _RECORDS = "records"
@@ -60,6 +61,9 @@ def run(datalist: Path | str, output: Path | str, unit: Unit, preprocessing: Pre
         InputError: the datalist has errors, or exams could not be prepared (all others were).
     """
     source, output, parameters = load(datalist), Path(output), preprocessing.parameters
+    if source.modality != unit.modality:
+        raise InputError(f"{Path(datalist).name} lists exams of modality {source.modality}, this bundle takes "
+                         f"{unit.modality}; give the list to a bundle of its modality")
     files = list(unit.files(parameters["channels"]))
     demanded = [name for name in files if not unit.partial or all(name in e.images for e in source.exams)]
     errors = [issue for issue in verify(source, contrasts=demanded, quick=True) if issue.severity == "error"]
@@ -115,6 +119,7 @@ def _prepare(exam: Exam, source: Datalist, output: Path, preprocessing: Preproce
     try:
         before = {c: path.stat() for c, path in paths.items()}
         result = preprocessing(unit.inputs(exam, paths))
+        check_exam(source.modality, result.get("facts", {}))
         arrays = {}
         for part, voxels, facts in unit.arrays(result):
             name = f"{exam.exam_id}_{part}.npy"

@@ -19,11 +19,13 @@ class Unit(Protocol):
     """A way to divide exams.
 
     Attributes:
+        modality: of the lists that it divides.
         name: of the list of cases in `prepared.json`.
         kept: what of the result's meta goes to the exam's record.
         partial: whether an exam may lack a contrast.
     """
 
+    modality: str
     name: str
     kept: tuple[str, ...]
     partial: bool  # an exam may lack a contrast

@@ -140,8 +140,8 @@ class LoadLesionSlices(Transform):
         images = torch.stack([volumes.get(c, empty) for c in self.channels])
         affine = torch.from_numpy(np.ascontiguousarray(grid.affine))
         meta = {"affine": affine, "original_affine": np.ascontiguousarray(source.affine),
-                "spatial_shape": np.asarray(source.shape), "space": "RAS", "digests": digests, "curves": curves, "facts": facts,
-                "missing": [c for c in self.channels if c not in volumes]}
+                "spatial_shape": np.asarray(source.shape), "space": "RAS", "digests": digests, "curves": curves,
+                "facts": facts, "missing": [c for c in self.channels if c not in volumes]}
         return MetaTensor(images.permute(0, 3, 2, 1), meta={**meta, **self._cut(images, grid, spots, drawn)})
 
     def _read(self, exam: Any,

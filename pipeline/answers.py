@@ -1,0 +1,147 @@
+"""Answers to exams as users have them: what they are called, how they are written, and going on after a bad one.
+
+An answer is a few files whose names begin with the exam's. They appear together or not at all, and never in the place
+of another exam's answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import InputError, one_line
+from pipeline.files.atomic import write_json
+from pipeline.names import RULE, is_name, twins
+
+ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom", ".png", ".tiff", ".tif")
+
+
+def name_of(path: Path | str) -> str:
+    """An exam's name: the whole name of its folder, or its file's without the format's ending.
+
+    Raises:
+        InputError: it cannot name files.
+    """
+    path = Path(path).resolve()
+    ending = "" if path.is_dir() else next((e for e in ENDINGS if path.name.lower().endswith(e)), "")
+    name = path.name[: len(path.name) - len(ending)]
+    if not is_name(name):
+        told = "".join(c if c.isprintable() else "?" for c in name[:40])
+        raise InputError(f"{told!r}: an exam's folder or file may hold {RULE}; rename it")
+    return name
+
+
+def check_distinct(names: Sequence[str]) -> None:
+    """Refuse exams whose answers would share files.
+
+    Raises:
+        InputError: two names are one, be it in other letters' case.
+    """
+    if again := twins(names):
+        raise InputError(f"{again[0]}: two exams have this name, be it in other letters' case; rename one of them")
+
+
+@contextmanager
+def answer(folder: Path | str, name: str, result: dict[str, Any], digests: Mapping[str, str],
+           ending: str = "result") -> Iterator[Path]:
+    """Write an exam's answer: yields a folder for its files, which are moved to `folder` once all of them are there.
+
+    `NAME_ENDING.json` is written of `result`; it holds a digest of the exam's files, by which the answer of another exam
+    of that name is told.
+
+    Args:
+        folder: of all answers.
+        name: the exam's.
+        result: for the JSON; `source` is added.
+        digests: SHA-256 of each of the exam's files.
+        ending: of the JSON's name.
+
+    Raises:
+        InputError: the folder cannot be written, holds another exam's answer of that name, or a number of the result is
+            not finite.
+    """
+    folder = Path(folder)
+    source = hashlib.sha256(repr(sorted(digests.values())).encode()).hexdigest()
+    if not _finite(result):
+        raise InputError(f"{name}: the network's answer is no number; its weights, or the settings, are not those it was "
+                         "trained with")
+    result["source"] = source
+    table = f"{name}_{ending}.json"
+    if (folder / table).exists() and _source(folder / table) != source:
+        raise InputError(f"{folder.name}: holds the answer of another exam called {name}; choose another --output_dir")
+    work = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(dir=folder, prefix=f".{name}.", suffix=".part"))
+        yield work
+        write_json(work / table, result)
+        for file in sorted(work.iterdir(), key=lambda file: file.name == table):  # the JSON comes last
+            with file.open("rb") as written:
+                os.fsync(written.fileno())
+            file.replace(folder / file.name)
+    except OSError as error:
+        raise InputError(f"--output_dir {folder.name}: cannot be written ({error.strerror or type(error).__name__}); "
+                         "choose another") from None
+    finally:
+        if work is not None:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _source(path: Path) -> str | None:
+    try:
+        content = json.loads(path.read_text())
+        return content.get("source") if isinstance(content, dict) else None
+    except (OSError, ValueError):
+        return None
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, Mapping):
+        return all(map(_finite, value.values()))
+    return all(map(_finite, value)) if isinstance(value, (list, tuple)) else True
+
+
+def run(evaluator: Any) -> None:
+    """Answer exam after exam; one that cannot be answered does not keep the others from it.
+
+    Args:
+        evaluator: MONAI's, whose data loader reads exams one at a time.
+
+    Raises:
+        InputError: some could not be answered: says which, and why the first. A single exam's own error.
+    """
+    from monai.data import DataLoader, Dataset  # slow to import
+
+    loader = evaluator.data_loader
+    exams = list(loader.dataset.data)
+    failed: list[tuple[str, str]] = []
+    for exam in exams:
+        one = Dataset([exam], loader.dataset.transform)
+        evaluator.data_loader = DataLoader(one, batch_size=1, collate_fn=loader.collate_fn, num_workers=0)
+        evaluator.state.epoch_length = 1
+        try:
+            evaluator.run()
+        except Exception as error:
+            reason = one_line(error)
+            if len(exams) == 1 and reason is None:
+                raise  # a fault of ours: its traceback is wanted
+            if len(exams) == 1:
+                raise InputError(str(reason)) from None
+            name = str(exam["exam_id"])
+            failed.append((name, reason or f"{type(error).__name__}; answer it alone to see more"))
+            print(f"{name}: no answer: {failed[-1][1]}", flush=True)
+    evaluator.data_loader = loader
+    if failed:
+        raise InputError(f"{len(failed)} of {len(exams)} exams have no answer: "
+                         f"{', '.join(name for name, _ in failed[:20])}{' …' if len(failed) > 20 else ''}; the first: "
+                         f"{failed[0][1]}")
