@@ -46,7 +46,7 @@ def find(path: Path | str, centers: Path | str | None = None) -> list[dict[str, 
     if not files:
         raise InputError(f"{root.name}: holds no image; expected .nrrd, .nii.gz or .mha")
     known = _centers(centers) if centers is not None else {}
-    names = [answers.name_of(p.parent if p.name.split(".")[0] == "image" and p.parent != root else p) for p in files]
+    names = [answers.name_of(p.parent if p.name.split(".")[0] == "image" else p) for p in files]
     answers.check_distinct(names)
     return [{"image": str(p), "exam_id": name, "centers": known.get(name, [])}
             for p, name in zip(files, names, strict=True)]

@@ -50,7 +50,7 @@ def test_centers_and_regions_are_in_the_pixels_of_the_file(tmp_path) -> None:
     maps[:, 10, 9] = 1.0
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(100, 2))
     case = {"exam_id": "E1", "views": views, "corners": [(10, 0)] * 2,  # rows 10 to 49 of the scaled picture were seen
-            "pred": {"scores": torch.tensor([1.0, 3.0]), "maps": maps}}
+            "digests": {"L-CC": "1", "R-CC": "2"}, "pred": {"scores": torch.tensor([1.0, 3.0]), "maps": maps}}
     result = SaveExamd("pred", network, tmp_path, width=40, region=10)(case)["result"]
     left, right = result["images"]["L-CC"], result["images"]["R-CC"]
     assert left["center"] == [20.0, 9.0] and right["center"] == [20.0, 30.0]  # 39 − 9
