@@ -54,8 +54,8 @@ def answer(folder: Path | str, name: str, result: dict[str, Any], digests: Mappi
            ending: str = "result") -> Iterator[Path]:
     """Write an exam's answer: yields a folder for its files, which are moved to `folder` once all of them are there.
 
-    `NAME_ENDING.json` is written of `result`; it holds a digest of the exam's files, by which the answer of another exam
-    of that name is told.
+    `NAME_ENDING.json` is written of `result`; it holds a digest of the exam's files, by which the answer of another
+    exam of that name is told.
 
     Args:
         folder: of all answers.
@@ -65,14 +65,14 @@ def answer(folder: Path | str, name: str, result: dict[str, Any], digests: Mappi
         ending: of the JSON's name.
 
     Raises:
-        InputError: the folder cannot be written, holds another exam's answer of that name, or a number of the result is
-            not finite.
+        InputError: the folder cannot be written, holds another exam's answer of that name, or a number of the result
+            is not finite.
     """
     folder = Path(folder)
     source = hashlib.sha256(repr(sorted(digests.values())).encode()).hexdigest()
     if not _finite(result):
-        raise InputError(f"{name}: the network's answer is no number; its weights, or the settings, are not those it was "
-                         "trained with")
+        raise InputError(f"{name}: the network's answer is no number; give the weights and settings that belong "
+                         "together")
     result["source"] = source
     table = f"{name}_{ending}.json"
     if (folder / table).exists() and _source(folder / table) != source:

@@ -175,7 +175,7 @@ def _affine(name: str, header: Any) -> tuple[np.ndarray, bool, list[str]]:
     code = int(header["xyzt_units"]) & 7
     factor = _UNITS.get(code, 1.0)
     steps = np.linalg.norm(affine[:3, :3], axis=0) if np.isfinite(affine).all() else np.zeros(3)
-    if factor == 1 and 0 < steps.min() and steps.max() < _MICROSCOPIC:
+    if factor == 1 and steps.min() > 0 and steps.max() < _MICROSCOPIC:
         factor = 1000.0
     affine = np.diag([factor, factor, factor, 1.0]) @ affine
     check_affine(name, affine)

@@ -6,6 +6,7 @@ touches, and stage 1 of the curriculum needs no second copy of the data.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,22 +17,42 @@ from monai.transforms import MapTransform
 
 from transforms.errors import InputError
 
+_STORED = ("float16", "uint16")  # breasts, slices and crops; mammograms
+
 
 def open_prepared(path: Path | str) -> np.ndarray:
-    """Memory-map one prepared array, `(C, Z, Y, X)` float16.
+    """Memory-map one prepared array, `(C, Z, Y, X)` float16, mammograms `(1, 1, rows, columns)` uint16.
 
     Raises:
-        InputError: missing or damaged.
+        InputError: missing, damaged, or no array that prepare.yaml writes.
     """
     try:
         array = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a header that was tampered with raises what its text happens to mean
         reason = "missing" if isinstance(error, FileNotFoundError) else "damaged"
         raise InputError(f"{Path(path).name}: prepared array is {reason}; delete it and run prepare.yaml again",
                          code=reason) from None
-    if array.ndim != 4:
-        raise InputError(f"{Path(path).name}: has {array.ndim} axes, 4 expected; run prepare.yaml again")
+    if not isinstance(array, np.ndarray) or array.ndim != 4 or not array.size or array.dtype.name not in _STORED:
+        raise InputError(f"{Path(path).name}: not what prepare.yaml writes (four axes of 16-bit voxels); delete it and "
+                         "run prepare.yaml again", code="damaged")
     return array
+
+
+def to_tensor(voxels: np.ndarray, path: Path | str) -> torch.Tensor:
+    """A part of a prepared array as float32.
+
+    Args:
+        voxels: the part.
+        path: the array's file, for the error.
+
+    Raises:
+        InputError: voxels that are NaN or infinite.
+    """
+    tensor = torch.from_numpy(np.asarray(voxels, np.float32))
+    if not math.isfinite(float(tensor.sum())):  # 16-bit values never sum up to infinity
+        raise InputError(f"{Path(path).name}: holds NaN or infinite voxels; delete it and run prepare.yaml again",
+                         code="non_finite")
+    return tensor
 
 
 class LoadPreparedd(MapTransform):
@@ -44,6 +65,5 @@ class LoadPreparedd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         for key in self.key_iterator(result):
-            voxels = torch.from_numpy(open_prepared(result[key]).astype(np.float32))
-            result[key] = voxels.permute(0, 3, 2, 1)
+            result[key] = to_tensor(open_prepared(result[key]), result[key]).permute(0, 3, 2, 1)
         return result

@@ -65,7 +65,8 @@ def collate(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
     if len(cases) != 1:
         raise ValueError(f"volumes go one at a time, got {len(cases)}")
     image = cases[0]["image"]
-    return {**cases[0], "digests": dict(image.meta["digests"]), "image": (image.as_tensor() if hasattr(image, "as_tensor") else image)[None]}
+    return {**cases[0], "digests": dict(image.meta["digests"]),
+            "image": (image.as_tensor() if hasattr(image, "as_tensor") else image)[None]}
 
 
 class SaveVolumed(MapTransform):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,6 +53,10 @@ def load_weights(network: Network, checkpoint: Path | str, part: str = "", missi
         if here != there:
             raise InputError(f"{path.name}: checkpoint of another network: {name} is {there}, expected {here}; "
                              "use the settings (channels, sizes, overlays) it was trained with")
+        if own[name].is_floating_point() and not state[name].is_floating_point():
+            kind = str(state[name].dtype).removeprefix("torch.")
+            raise InputError(f"{path.name}: {name} holds {kind} numbers, where the network takes real ones; copy it "
+                             "again or train again", code="damaged")
     network.load_state_dict(state, strict=not part)
     return network
 
@@ -79,14 +84,37 @@ def read_state(checkpoint: Path | str, missing: str = "train it first",
         missing, damaged: what to do where there is none, or one that cannot be read, for the error.
 
     Raises:
-        InputError: no such file, or a damaged one.
+        InputError: no such file, a damaged one, or one with weights that are not finite.
     """
     path = Path(checkpoint)
     if not path.is_file():
         raise InputError(f"{path.parent.name}/{path.name}: no such checkpoint; {missing}")
     try:
+        _check_archive(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
         state = state.get("network") or state.get("model") or state
-        return {str(name): tensor.detach() for name, tensor in state.items()}
+        state = {str(name): tensor.detach() for name, tensor in state.items()}
+        broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
     except Exception:  # what a file that is no checkpoint raises depends on its first bytes
-        raise InputError(f"{path.name}: damaged, or no checkpoint of tensors; {damaged}") from None
+        raise InputError(f"{path.name}: damaged, or no checkpoint of tensors; {damaged}", code="damaged") from None
+    if broken:
+        raise InputError(f"{path.name}: {len(broken)} tensors hold NaN or infinite weights, the first is "
+                         f"{broken[0][:60]}; {damaged}", code="non_finite")
+    return state
+
+
+def _check_archive(path: Path) -> None:
+    """Compare each record of a checkpoint with its check sum, which PyTorch passes over, and its size with the file's.
+
+    PyTorch stores records as they are; one that is compressed may inflate to anything. Checkpoints of before PyTorch
+    1.6 are no archives, and have no sums.
+    """
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\x03\x04":
+            return
+    with zipfile.ZipFile(path) as archive:
+        records = archive.infolist()
+        if any(record.compress_type != zipfile.ZIP_STORED for record in records):
+            raise ValueError("a compressed record")
+        if sum(record.file_size for record in records) > path.stat().st_size or archive.testzip() is not None:
+            raise ValueError("a record is damaged")

@@ -161,6 +161,8 @@ def _read_table(path: Path, fold: int, variant: str) -> pd.DataFrame:
             remedy = "" if what.endswith(AGAIN) else f"; {AGAIN}"
             raise InputError(f"{path}: exam {exam}{others}: {what}{remedy}")
 
+    for name in ("exam_id", "patient_id"):
+        refuse(table[name].fillna("").str.strip() == "", f"{name} is empty")
     refuse(~table["split"].isin(["validation", "test"]), "split is neither validation nor test")
     refuse(~table["label"].isin(["0", "1", "0.0", "1.0"]), "label is neither 0 nor 1")
     refuse(pd.to_numeric(table["fold"], errors="coerce") != fold, f"fold is not {fold}")
@@ -171,6 +173,7 @@ def _read_table(path: Path, fold: int, variant: str) -> pd.DataFrame:
     for name in (c for c in table.columns if c.startswith(("reader_", "reading_"))):
         given = pd.to_numeric(table[name], errors="coerce")
         refuse(given.isna() & (table[name].str.strip() != ""), f"{name} is not a number")
+        refuse(np.isinf(given), f"{name} is infinite")
         table[name] = given
     if not (table["split"] == "test").any():
         raise InputError(f"{path}: no row of the test split; {AGAIN}")

@@ -50,23 +50,23 @@ RULES = {
                        "stored: mirrored"),
     "polarity": Rule("error", "{detail}", "export it again; where black and white are only named wrongly, correct "
                      "PhotometricInterpretation"),
-    "other_patient": Rule("error", "of another patient than the exam's other files", "give each patient's exam a folder "
-                          "of its own"),
-    "other_study": Rule("error", "of another study than the exam's other files", "give each examination a folder of its "
-                        "own"),
+    "other_patient": Rule("error", "of another patient than the exam's other files",
+                          "give each patient's exam a folder of its own"),
+    "other_study": Rule("error", "of another study than the exam's other files",
+                        "give each examination a folder of its own"),
     "mixed_intent": Rule("error", "its pixels are {what}, unlike those of the exam's other files",
                          "take all views of an exam from the same processing"),
     "no_breast": Rule("error", "no breast is seen", "check the image, or leave it out"),
     # Voxels and grids
     "not_3d": Rule("error", "shape {shape}, but {expected} expected", "give one volume a contrast"),
     "bad_affine": Rule("error", "its affine is not finite or cannot be inverted", _CONVERT),
-    "no_orientation": Rule("error", "its header does not say how the image lies in the patient (neither qform nor sform)",
+    "no_orientation": Rule("error", "its header does not say how it lies in the patient (neither qform nor sform)",
                            "convert it again; left and right cannot be told without"),
-    "no_overlap": Rule("error", "only {share:.0%} of {other} lie inside it", "check its header; contrasts of an exam show "
-                       "the same place"),
+    "no_overlap": Rule("error", "only {share:.0%} of {other} lie inside it",
+                       "check its header; contrasts of an exam show the same place"),
     "converted": Rule("warning", "{what}; it was converted to millimetres", "convert the image again, to be sure"),
-    "outlier": Rule("error", "a voxel is {ratio:.3g} times as large as nearly all others", "mend the voxel, or export the "
-                    "image again"),
+    "outlier": Rule("error", "a voxel is {ratio:.3g} times as large as nearly all others",
+                    "mend the voxel, or export the image again"),
     "clipped": Rule("error", "{share:.0%} of its voxels have the largest value: the image is cut off above", _CONVERT),
     "odd_spacing": Rule("warning", "spacing {spacing} mm{detail}",
                         "check the image's header; sizes and lesion centres depend on it"),

@@ -37,7 +37,8 @@ def check_exam(modality: str, facts: Mapping[str, Facts]) -> list[str]:
     if errors:
         first = errors[0]
         more = f" ({len(errors) - 1} more errors in this exam)" if len(errors) > 1 else ""
-        raise InputError(f"{names.get(first.image, first.image)}: {first.reason}{more}; {first.remedy}", code=first.code)
+        name = names.get(first.image, first.image)
+        raise InputError(f"{name}: {first.reason}{more}; {first.remedy}", code=first.code)
     return [f"{names.get(issue.image, issue.image)}: {issue.reason}" for issue in found]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,16 +14,16 @@ import pytest
 
 from pipeline.breast_mri import answer_exams as exams
 from pipeline.errors import InputError
-from transforms import KineticChannels, LoadBreasts
+from pipeline.verify.gate import CheckExamd
+from transforms import KineticChannels, LoadBreasts, LoadBreastsd
 
 CHANNELS = ["pre", "post1", "post2", "t2"]
 
 
-def load(exam: Path) -> None:
-    """As inference does: find the exams, then load each."""
-    transform = LoadBreasts(CHANNELS, (64, 64, 8), 32)
-    for found in exams.find(exam, CHANNELS):
-        transform(found["image"])
+def load(exam: Path) -> list[str]:
+    """As inference does: find the exams, load each, and pass through the gate; returns the notes."""
+    read, gate = LoadBreastsd("image", CHANNELS, (64, 64, 8), 32), CheckExamd("image", "MR")
+    return [note for found in exams.find(exam, CHANNELS) for note in gate(read(found))["notes"]]
 
 
 def rewrite(path: Path, change: Callable[[np.ndarray, np.ndarray], np.ndarray | None]) -> None:
@@ -47,7 +50,7 @@ def exam(phantom_cohort) -> Path:
 
 
 def test_a_sound_exam_passes(exam) -> None:
-    load(exam)
+    assert load(exam) == []
     load(exam.parent)  # a folder of exams
     load(into_4d(exam, ["pre", "post1", "post2", "post3"]))
 
@@ -74,6 +77,38 @@ def flip_bit(path: Path) -> None:
     path.write_bytes(content)
 
 
+def patched(contrasts: str, at: int, form: str, *values: float) -> Callable[[Path], None]:
+    """Numbers written into the NIfTI header of some contrasts."""
+    def damage(exam: Path) -> None:
+        for contrast in contrasts.split():
+            path = exam / f"{contrast}.nii.gz"
+            content = bytearray(gzip.decompress(path.read_bytes()))
+            struct.pack_into(form, content, at, *values)
+            path.write_bytes(gzip.compress(content, 1))
+    return damage
+
+
+def nifti2(*shape: int) -> Callable[[Path], None]:
+    """A NIfTI-2 header whose product of dimensions overflows 64 bits."""
+    def damage(exam: Path) -> None:
+        image = nib.load(exam / "post1.nii.gz")
+        nib.save(nib.Nifti2Image(np.asanyarray(image.dataobj), image.affine), exam / "post1.nii.gz")
+        patched("post1", 16, "<4q", 3, *shape)(exam)
+    return damage
+
+
+def bomb(exam: Path) -> None:
+    """Half a GB of zeros behind the voxels."""
+    with gzip.open(exam / "post1.nii.gz", "ab", 1) as file:
+        for _ in range(16):
+            file.write(bytes(1 << 25))
+
+
+def each(change: Callable[[np.ndarray, np.ndarray], np.ndarray | None]) -> Callable[[Path], None]:
+    return lambda exam: [rewrite(path, change) for path in sorted(exam.glob("*.nii.gz"))] and None
+
+
+ALL = " ".join(CHANNELS)
 FAULTS: dict[str, tuple[Callable[[Path], Path | None], str]] = {
     # name: (what is done to the exam; may return another path to give, the line)
     "a phase is missing": (lambda e: (e / "post2.nii.gz").unlink(), r"E0001: no image for post2; name the files"),
@@ -98,6 +133,36 @@ FAULTS: dict[str, tuple[Callable[[Path], Path | None], str]] = {
     "4D with a volume more": (lambda e: into_4d(e, ["pre", "post1", "post2", "post3", "post4"]),
                               r"whole\.nii\.gz: holds 5 volumes, 4 expected"),
     "a text": (lambda e: (e / "pre.nii.gz").write_text("no image") and None, r"pre\.nii\.gz: not a NIfTI file.*copy"),
+    "a folder in its place": (lambda e: (e / "post1.nii.gz").unlink() or (e / "post1.nii.gz").mkdir(),
+                              r"post1\.nii\.gz: cannot be read .*put a readable file there"),
+    "T2 far away": (lambda e: rewrite(e / "t2.nii.gz", shift(500)), r"t2\.nii\.gz: only 0% of pre lie inside it; check"),
+    "neither qform nor sform": (patched(ALL, 252, "<2h", 0, 0), r"pre\.nii\.gz: its header does not say how it lies"),
+    "one slice": (each(lambda a, m: a[:, :, :1]), r"pre\.nii\.gz: shape .* but one volume \(3D\) expected"),
+    "one voxel of 3e38": (lambda e: rewrite(e / "post1.nii.gz", put(3e38)), r"post1\.nii\.gz: a voxel is .* as large"),
+    "one voxel of 3e38 before contrast": (lambda e: rewrite(e / "pre.nii.gz", put(3e38)), r"pre\.nii\.gz: a voxel is"),
+    "one voxel of -1e9": (lambda e: rewrite(e / "post2.nii.gz", put(-1e9)), r"post2\.nii\.gz: a voxel is"),
+    "cut off above": (lambda e: rewrite(e / "post1.nii.gz", lambda a, m: np.minimum(a, np.median(a[a > 0]))),
+                      r"post1\.nii\.gz: \d+% of its voxels have the largest value"),
+    "voxels begin at 0": (patched("post1", 108, "<f", 0), r"post1\.nii\.gz: its voxels begin nowhere"),
+    "voxels begin at NaN": (patched("post1", 108, "<f", np.nan), r"post1\.nii\.gz: its voxels begin nowhere"),
+    "voxels begin at infinity": (patched("post1", 108, "<f", np.inf), r"post1\.nii\.gz: its voxels begin nowhere"),
+    "voxels begin behind the end": (patched("post1", 108, "<f", 1e9), r"post1\.nii\.gz: truncated"),
+    "infinite intercept": (patched("post1", 112, "<2f", 1, np.inf), r"post1\.nii\.gz: its header scales voxels by"),
+    "infinite slope": (patched("post1", 112, "<2f", np.inf, 0), r"post1\.nii\.gz: its header scales voxels by"),
+    "scaled beyond all numbers": (patched("t2", 112, "<2f", 3e38, 0), r"t2\.nii\.gz: holds NaN or infinite"),
+    "NaN in all affines": (patched(ALL, 280, "<f", np.nan), r"pre\.nii\.gz: its affine is not finite"),
+    "NaN in T2's affine": (patched("t2", 280, "<f", np.nan), r"t2\.nii\.gz: its affine is not finite"),
+    "an affine of zeros": (patched("post2", 280, "<12f", *[0] * 12), r"post2\.nii\.gz: its affine .* cannot be inverted"),
+    "a quaternion that is none": (patched("post1", 252, "<2h3f", 1, 0, 5, 5, 5), r"post1\.nii\.gz: its affine is not"),
+    "no dimension": (patched("post1", 40, "<h", 0), r"post1\.nii\.gz: .*copy"),
+    "a negative dimension": (patched("post1", 42, "<h", -64), r"post1\.nii\.gz: its header gives no shape"),
+    "32767 voxels an axis": (patched("post1", 40, "<4h", 3, *[32767] * 3), r"post1\.nii\.gz: .*GiB, at most 2 are read"),
+    "voxels of 128 bits": (patched("post1", 70, "<2h", 1536, 128), r"post1\.nii\.gz: holds no plain numeric voxels"),
+    "colours": (patched("post1", 70, "<2h", 128, 24), r"post1\.nii\.gz: holds no plain numeric voxels"),
+    "a product that is 0 in 64 bits": (nifti2(2**32, 2**32, 2**32), r"post1\.nii\.gz: .*GiB, at most 2 are read"),
+    "a product that is 4 in 64 bits": (nifti2(2**33, 2**31, 2**62 + 1), r"post1\.nii\.gz: .*at most 2 are read"),
+    "a product that is negative": (nifti2(2**21, 2**21, 2**21), r"post1\.nii\.gz: .*GiB, at most 2 are read"),
+    "0.5 GB behind the voxels": (bomb, r"post1\.nii\.gz: holds more than its header says"),
     "no such exam": (lambda e: e / "E9999", r"E9999: no such exam; give a folder"),
     "an empty folder": (lambda e: (e / "empty").mkdir() or e / "empty", r"empty: holds no image; expected pre, post1"),
 }
@@ -114,10 +179,22 @@ def test_one_line_that_names_the_file_and_the_remedy(exam, name) -> None:
     assert str(exam.parent) not in message  # folders may be named after patients
 
 
-def test_among_several_exams_the_faulty_one_is_named(exam) -> None:
-    (exam.parent / "E0003" / "post1.nii.gz").unlink()
-    with pytest.raises(InputError, match="E0003: no image for post1"):
-        exams.find(exam.parent, CHANNELS)
+def test_metres_are_converted_and_noted(exam) -> None:
+    """The same exam in metres lies in the same place."""
+    metres = exam.parent / "metres"
+    shutil.copytree(exam, metres)
+    each(lambda a, m: m.__setitem__(slice(0, 3), m[:3] / 1000))(metres)
+    notes = load(metres)
+    assert len(notes) == 4 and all("its header counts in metres; it was converted to millimetres" in n for n in notes)
+    first, second = (LoadBreasts(CHANNELS, (64, 64, 8), 32)(path) for path in (exam, metres))
+    np.testing.assert_allclose(first.meta["breast_affines"], second.meta["breast_affines"], rtol=1e-4, atol=1e-2)
+    np.testing.assert_allclose(np.asarray(first), np.asarray(second), atol=1e-2)
+
+
+def test_a_header_that_says_metres_is_believed(exam) -> None:
+    patched("t2", 123, "<B", 1)(exam)  # steps of mm that are called metres: T2 is a thousand times too large
+    with pytest.raises(InputError, match=r"t2\.nii\.gz: "):
+        load(exam)
 
 
 @pytest.mark.parametrize(("settings", "line"), [

@@ -79,5 +79,9 @@ class KineticChannelsd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         for key in self.key_iterator(result):
-            result[key] = self.map(result[key])
+            try:
+                result[key] = self.map(result[key])
+            except InputError as error:
+                file = f"{result['exam_id']}_{result['side']}.npy: " if {"exam_id", "side"} <= result.keys() else ""
+                raise InputError(f"{file}{error}", code=error.code) from None
         return result

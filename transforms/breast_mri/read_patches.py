@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable
 
 from transforms.errors import InputError
-from transforms.read_prepared import open_prepared
+from transforms.read_prepared import open_prepared, to_tensor
 
 
 class LoadLesionPatchd(MapTransform, Randomizable):
@@ -58,7 +58,7 @@ class LoadLesionPatchd(MapTransform, Randomizable):
             target = tuple(slice(a, b) for a, b in zip((low - start)[::-1], (high - start)[::-1], strict=True))
             source = tuple(slice(a, b) for a, b in zip(low[::-1], high[::-1], strict=True))
             patch[(slice(None), *target)] = array[(slice(None), *source)]
-            result[key] = torch.from_numpy(patch).permute(0, 3, 2, 1)
+            result[key] = to_tensor(patch, result[key]).permute(0, 3, 2, 1)
         return result
 
 
@@ -83,11 +83,15 @@ class LoadSliced(MapTransform):
         for name in channels:
             if name not in stored:
                 raise InputError(f"channels: no contrast {name!r}; prepared are {', '.join(stored)}")
+        self.stored = len(stored)
         self.index = [list(stored).index(name) for name in channels]
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         for key in self.key_iterator(result):
-            patch = open_prepared(result[key])[int(result["slice"])]
-            result[key] = torch.from_numpy(patch[self.index].astype(np.float32))
+            array = open_prepared(result[key])
+            if array.shape[1] != self.stored:
+                raise InputError(f"{Path(result[key]).name}: holds {array.shape[1]} contrasts, {self.stored} were "
+                                 "prepared; delete it and run prepare.yaml again", code="damaged")
+            result[key] = to_tensor(array[int(result["slice"])][self.index], result[key])
         return result

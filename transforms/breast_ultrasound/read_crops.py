@@ -6,12 +6,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable
 
 from transforms.errors import InputError
-from transforms.read_prepared import open_prepared
+from transforms.read_prepared import open_prepared, to_tensor
 
 VIEWS = ("full", "center", "random")  # of a stored crop (centre-point ultrasound, table 2)
 
@@ -57,5 +56,5 @@ class LoadCropd(MapTransform, Randomizable):
             start = np.floor(self.place * (room + 1)).astype(int) if view == "random" else room // 2
             end = start + self.shape
             part = (slice(None),) if view == "full" else (slice(None), *map(slice, start, end))
-            result[key] = torch.from_numpy(array[part].astype(np.float32))
+            result[key] = to_tensor(array[part], result[key])
         return result

@@ -25,7 +25,8 @@ _TAGS: list[Any] = [
     "RedPaletteColorLookupTableDescriptor", "GreenPaletteColorLookupTableDescriptor",
     "BluePaletteColorLookupTableDescriptor", "RedPaletteColorLookupTableData", "GreenPaletteColorLookupTableData",
     "BluePaletteColorLookupTableData", "PixelData", "ImageLaterality", "Laterality", "SharedFunctionalGroupsSequence",
-    "PatientID", "StudyInstanceUID", "PresentationIntentType", "ViewPosition", "ViewCodeSequence", "PatientOrientation", "PixelSpacing", "ImagerPixelSpacing",
+    "PatientID", "StudyInstanceUID", "PresentationIntentType",
+    "ViewPosition", "ViewCodeSequence", "PatientOrientation", "PixelSpacing", "ImagerPixelSpacing",
 ]
 _VIEW_CODES = {"399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226": "MLO"}  # SNOMED CT, SNOMED RT
 MOST_PIXELS = 100_000_000  # of one picture; the largest detectors have a third of that

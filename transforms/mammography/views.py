@@ -53,8 +53,8 @@ class LoadViews(Transform):
 
         Returns:
             `views`: view's name to `{"pixels": uint16 (rows, columns), "flipped": bool, "notes": text}`; repeats of a
-            view are `L-CC-2` and so on. `facts` of each, for `pipeline.verify.gate`, which also finds files of several
-            patients. `image`: a MetaTensor `(0,)` whose meta holds `digests`.
+            view are `L-CC-2` and so on. `facts` of each, for `pipeline.verify.gate`, which also finds files of
+            several patients. `image`: a MetaTensor `(0,)` whose meta holds `digests`.
 
         Raises:
             InputError: a file that cannot be used, named.
@@ -113,13 +113,14 @@ class StackViews(Transform):
         self.size = pixels_of("size", size)
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the exam with `image` `(views, 1, size, size)`, the files' `digests`, and `corners`, first pixels in the
-        scaled pictures.
+        """Returns the exam with `image` `(views, 1, size, size)`, `digests` of the files, and `corners`, the images' first
+        pixels in the scaled pictures.
         """
         fitted = [fit_square(self.scale(torch.from_numpy(view["pixels"].astype(np.float32))[None]), self.size)
                   for view in data["views"].values()]
         return {**data, "digests": dict(data["image"].meta["digests"]),
-                "image": torch.stack([standardise(image) for image, _ in fitted]), "corners": [corner for _, corner in fitted]}
+                "image": torch.stack([standardise(image) for image, _ in fitted]),
+                "corners": [corner for _, corner in fitted]}
 
 
 def content(pixels: np.ndarray) -> Box:
