@@ -4,8 +4,8 @@
 class InputError(ValueError):
     """Input that cannot be used as it is.
 
-    The message is one line: it names the exam or the file, says what is wrong with it, and what to do.
-    Programs that end because of one print that line alone and exit with a status other than 0.
+    The message is one printable line, whatever a file's name or header holds: it names the exam or the file, says
+    what is wrong with it, and what to do. Programs that end because of one print that line alone and exit with a status other than 0.
 
     Args:
         message: the line.
@@ -13,5 +13,5 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str, code: str = "") -> None:
-        super().__init__(message)
+        super().__init__("".join(c if c.isprintable() else "?" for c in message.strip()))
         self.code = code

@@ -22,8 +22,9 @@ MOST_BYTES = 1 << 31  # of voxels, inflated: a 4D exam of six phases at the pape
 _BEHIND = 1 << 20  # bytes that may lie behind the voxels; nothing is stored there
 _FIRST = 1 << 16  # bytes inflated to see the header, with its usual extensions
 _BROKEN: tuple[Any, ...] = (isal_zlib.error, zlib.error)  # what inflating damaged data raises
-_MICROSCOPIC = 0.05  # mm; where every step is below it, the header counts in metres
-_UNITS = {1: 1000.0, 3: 0.001}  # code of the header to millimetres: metres, micrometres; unknown counts as millimetres
+_METRES = 0.05  # where every step is below it, the header counts in metres
+_MICROMETRES = 20.0  # where every step is above it, and the header's unit is this, it counts in micrometres
+_MICRON = 3
 
 
 @dataclass
@@ -172,11 +173,13 @@ def _affine(name: str, header: Any) -> tuple[np.ndarray, bool, list[str]]:
             affine = np.asarray(header.get_best_affine(), float)
     except Exception:  # a quaternion that is none
         affine = np.full((4, 4), np.nan)
-    code = int(header["xyzt_units"]) & 7
-    factor = _UNITS.get(code, 1.0)
-    steps = np.linalg.norm(affine[:3, :3], axis=0) if np.isfinite(affine).all() else np.zeros(3)
-    if factor == 1 and steps.min() > 0 and steps.max() < _MICROSCOPIC:
+    # What the header calls its unit is seldom set and seldom read: the steps themselves must say the same.
+    steps = np.linalg.norm(affine[:3, :3], axis=0) if np.isfinite(affine).all() else np.ones(3)
+    factor = 1.0
+    if steps.min() > 0 and steps.max() < _METRES:
         factor = 1000.0
+    elif int(header["xyzt_units"]) & 7 == _MICRON and steps.min() > _MICROMETRES:
+        factor = 0.001
     affine = np.diag([factor, factor, factor, 1.0]) @ affine
     check_affine(name, affine)
     return affine, placed, [f"its header counts in {'metres' if factor > 1 else 'micrometres'}"] if factor != 1 else []
