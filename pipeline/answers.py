@@ -132,6 +132,7 @@ def run(evaluator: Any) -> None:
         try:
             evaluator.run()
         except Exception as error:
+            evaluator._internal_run_generator = None  # ignite keeps the run that failed, and would go on with it
             reason = one_line(error)
             if len(exams) == 1 and reason is None:
                 raise  # a fault of ours: its traceback is wanted
