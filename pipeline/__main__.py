@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import importlib
+import os
 import sys
+import tempfile
+from pathlib import Path
 
 from pipeline import __version__
 from pipeline.errors import run_main
@@ -24,6 +28,7 @@ VERBS = {
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
+    name_the_nameless()
     parser = argparse.ArgumentParser(
         prog="python -m pipeline",
         description="Weakly supervised breast imaging with MONAI bundles: the commands around the bundles.",
@@ -39,6 +44,28 @@ def main(argv: list[str] | None = None) -> int:
             importlib.import_module(module).add_arguments(sub)
     args = parser.parse_args(argv)
     return run_main(lambda: importlib.import_module(VERBS[args.verb][0]).main(args))
+
+
+def name_the_nameless() -> None:
+    """Give a user without a name or a home both: MONAI asks for the name when it is imported, others for the home.
+
+    Containers run as any number (`docker run -u`). What this process starts inherits both.
+    """
+    try:
+        getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        os.environ["LOGNAME"] = f"user{os.getuid()}"
+    if not _has_home():
+        home = Path(tempfile.gettempdir()) / f"breast-bundles-{getpass.getuser()}"
+        home.mkdir(mode=0o700, exist_ok=True)
+        os.environ["HOME"] = str(home)
+
+
+def _has_home() -> bool:
+    try:
+        return Path.home().is_absolute()
+    except RuntimeError:
+        return False
 
 
 if __name__ == "__main__":

@@ -231,11 +231,12 @@ def _check_types(exam: Exam, number: int) -> None:
         os.fsencode(path)  # a lone surrogate is a ValueError
     for name in ("breasts", "readers", "groups"):
         need(isinstance(getattr(exam, name), dict), f"`{name}` is not an object")
-    for value in (*exam.breasts.values(), *exam.readers.values()):
-        need(isinstance(value, dict), "a breast or a reader is not an object")
-        need(all(map(scalar, value.values())), "a label or a score is not a number")
-    for scores in exam.readers.values():
-        need(all(isinstance(s, (int, float)) and math.isfinite(s) for s in scores.values()), "a score is not a number")
+    tables: list[Any] = [*exam.breasts.values(), *exam.readers.values()]
+    for table in tables:
+        need(isinstance(table, dict), "a breast or a reader is not an object")
+        need(all(map(scalar, table.values())), "a label or a score is not a number")
+    scores = [score for table in exam.readers.values() for score in table.values() if score is not None]
+    need(all(isinstance(score, (int, float)) and math.isfinite(score) for score in scores), "a score is not a number")
     need(all(isinstance(value, str) for value in exam.groups.values()), "a group is not a text")
     for lesion in exam.lesions:
         numbers = [isinstance(x, (int, float)) and not isinstance(x, bool) for x in lesion.center_mm]

@@ -5,7 +5,8 @@ class InputError(ValueError):
     """Input that cannot be used as it is.
 
     The message is one printable line, whatever a file's name or header holds: it names the exam or the file, says
-    what is wrong with it, and what to do. Programs that end because of one print that line alone and exit with a status other than 0.
+    what is wrong with it, and what to do. Programs that end because of one print that line alone and exit with a status
+    other than 0.
 
     Args:
         message: the line.

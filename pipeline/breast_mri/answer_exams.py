@@ -85,7 +85,7 @@ class SaveResultd(MapTransform):
 
         name = str(result["exam_id"])
         heat = result[self.keys[0]]
-        told = {"exam_id": name, **result["result"], "notes": list(result.get("notes", ()))}
+        told = {"exam_id": name, **result["result"], "notes": result.get("notes", "").splitlines()}
         with answers.answer(self.output_dir, name, told, result[self.image_key].meta["digests"]) as folder:
             image = nib.Nifti1Image(np.asarray(heat[0].cpu()), np.asarray(heat.meta["original_affine"]))
             image.header.set_xyzt_units("mm", "sec")

@@ -110,7 +110,7 @@ class SaveLesionsd(MapTransform):
         result["result"] = {"exam_id": name, "probability": max(e["probability"] for e in lesions.values()),
                             "lesions": lesions, "not_scored": left_out}
         heat = _in_exam(answer["heatmap"].cpu(), result["places"], exam)
-        result["result"]["notes"] = list(result.get("notes", ()))
+        result["result"]["notes"] = result.get("notes", "").splitlines()
         with answers.answer(self.output_dir, name, result["result"], result["digests"], "lesions") as folder:
             image = nib.Nifti1Image(heat, exam.affine)
             image.header.set_xyzt_units("mm", "sec")

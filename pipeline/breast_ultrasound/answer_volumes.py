@@ -97,7 +97,7 @@ class SaveVolumed(MapTransform):
                   for point, score in zip(hot.points, hot.scores, strict=True)]
         result["result"] = {"exam_id": name, "probability": round(float(answer["logits"].sigmoid()), 6),
                             "candidates": points}
-        result["result"]["notes"] = list(result.get("notes", ()))
+        result["result"]["notes"] = result.get("notes", "").splitlines()
         at = hot.points[0] if len(hot) else grid.to_world((np.asarray(grid.shape) - 1) / 2)
         with answers.answer(self.output_dir, name, result["result"], result["digests"]) as folder:
             image = nib.Nifti1Image(mapped.whole(grid.shape), grid.affine)

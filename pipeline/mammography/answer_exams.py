@@ -57,7 +57,7 @@ def find(path: Path | str) -> list[dict[str, Any]]:
         print(f"left out: {len(inner) - len(folders)} folders without a mammogram, the first: "
               f"{next(each.name for each in inner if each not in folders)}", flush=True)
     found = [{"exam_id": answers.name_of(each), "image": _named(_images(each))} for each in folders]
-    answers.check_distinct([exam["exam_id"] for exam in found])
+    answers.check_distinct([answers.name_of(each) for each in folders])
     return found
 
 
@@ -145,7 +145,7 @@ class SaveExamd(MapTransform):
             "exam_id": name, "probability": round(exam_probability(sums["ensemble"][0]), 6),
             "exam": {v: round(sums[v][0], 6) for v in VARIANTS},
             "breasts": {side: {v: round(sums[v][1][side], 6) for v in VARIANTS} for side in sums["ensemble"][1]},
-            "images": images, "notes": [*_notes(list(views)), *result.get("notes", ())]}
+            "images": images, "notes": [*_notes(list(views)), *result.get("notes", "").splitlines()]}
         with answers.answer(self.output_dir, name, result["result"], result["digests"]) as folder:
             picture = _picture(views, answer["maps"], result["corners"], centers, boxes, scores, self.width,
                                folder / f"{name}_saliency.png")

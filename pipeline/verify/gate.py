@@ -43,7 +43,7 @@ def check_exam(modality: str, facts: Mapping[str, Facts]) -> list[str]:
 
 
 class CheckExamd(MapTransform):
-    """Refuse an exam with errors; `notes` of the dictionary tells what is unusual but usable.
+    """Refuse an exam with errors; `notes` of the dictionary tells, in lines, what is unusual but usable.
 
     The dictionary needs `facts`, of each file by contrast or view, as `transforms.LoadBreastsd`, `LoadLesionSlicesd`,
     `LoadVolumed`, `LoadCenterCrops` and `LoadViews` leave them; they are taken out.
@@ -65,5 +65,5 @@ class CheckExamd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         notes = check_exam(self.modality, result.pop("facts"))
-        result["notes"] = [*result.get("notes", ()), *notes]
+        result["notes"] = "\n".join(notes)  # a text: batches are taken apart, lists with them
         return result

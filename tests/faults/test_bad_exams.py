@@ -23,7 +23,7 @@ CHANNELS = ["pre", "post1", "post2", "t2"]
 def load(exam: Path) -> list[str]:
     """As inference does: find the exams, load each, and pass through the gate; returns the notes."""
     read, gate = LoadBreastsd("image", CHANNELS, (64, 64, 8), 32), CheckExamd("image", "MR")
-    return [note for found in exams.find(exam, CHANNELS) for note in gate(read(found))["notes"]]
+    return [note for found in exams.find(exam, CHANNELS) for note in gate(read(found))["notes"].splitlines()]
 
 
 def rewrite(path: Path, change: Callable[[np.ndarray, np.ndarray], np.ndarray | None]) -> None:
@@ -135,7 +135,7 @@ FAULTS: dict[str, tuple[Callable[[Path], Path | None], str]] = {
     "a text": (lambda e: (e / "pre.nii.gz").write_text("no image") and None, r"pre\.nii\.gz: not a NIfTI file.*copy"),
     "a folder in its place": (lambda e: (e / "post1.nii.gz").unlink() or (e / "post1.nii.gz").mkdir(),
                               r"post1\.nii\.gz: cannot be read .*put a readable file there"),
-    "T2 far away": (lambda e: rewrite(e / "t2.nii.gz", shift(500)), r"t2\.nii\.gz: only 0% of pre lie inside it; check"),
+    "T2 far away": (lambda e: rewrite(e / "t2.nii.gz", shift(500)), r"t2\.nii\.gz: only 0% of pre lie inside it"),
     "neither qform nor sform": (patched(ALL, 252, "<2h", 0, 0), r"pre\.nii\.gz: its header does not say how it lies"),
     "one slice": (each(lambda a, m: a[:, :, :1]), r"pre\.nii\.gz: shape .* but one volume \(3D\) expected"),
     "one voxel of 3e38": (lambda e: rewrite(e / "post1.nii.gz", put(3e38)), r"post1\.nii\.gz: a voxel is .* as large"),
@@ -152,11 +152,11 @@ FAULTS: dict[str, tuple[Callable[[Path], Path | None], str]] = {
     "scaled beyond all numbers": (patched("t2", 112, "<2f", 3e38, 0), r"t2\.nii\.gz: holds NaN or infinite"),
     "NaN in all affines": (patched(ALL, 280, "<f", np.nan), r"pre\.nii\.gz: its affine is not finite"),
     "NaN in T2's affine": (patched("t2", 280, "<f", np.nan), r"t2\.nii\.gz: its affine is not finite"),
-    "an affine of zeros": (patched("post2", 280, "<12f", *[0] * 12), r"post2\.nii\.gz: its affine .* cannot be inverted"),
+    "an affine of zeros": (patched("post2", 280, "<12f", *[0] * 12), r"post2\.nii\.gz: .* cannot be inverted"),
     "a quaternion that is none": (patched("post1", 252, "<2h3f", 1, 0, 5, 5, 5), r"post1\.nii\.gz: its affine is not"),
     "no dimension": (patched("post1", 40, "<h", 0), r"post1\.nii\.gz: .*copy"),
     "a negative dimension": (patched("post1", 42, "<h", -64), r"post1\.nii\.gz: its header gives no shape"),
-    "32767 voxels an axis": (patched("post1", 40, "<4h", 3, *[32767] * 3), r"post1\.nii\.gz: .*GiB, at most 2 are read"),
+    "32767 voxels an axis": (patched("post1", 40, "<4h", 3, *[32767] * 3), r"post1\.nii\.gz: .*at most 2 are read"),
     "voxels of 128 bits": (patched("post1", 70, "<2h", 1536, 128), r"post1\.nii\.gz: holds no plain numeric voxels"),
     "colours": (patched("post1", 70, "<2h", 128, 24), r"post1\.nii\.gz: holds no plain numeric voxels"),
     "a product that is 0 in 64 bits": (nifti2(2**32, 2**32, 2**32), r"post1\.nii\.gz: .*GiB, at most 2 are read"),

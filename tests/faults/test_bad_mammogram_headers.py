@@ -23,7 +23,8 @@ from transforms.mammography.reading import is_inverted
 
 def answer(folder: Path) -> list[str]:
     """As inference does, up to the network; returns the notes."""
-    return [note for exam in find(folder) for note in CheckExamd("image", "MG")(LoadViews()(exam))["notes"]]
+    return [note for exam in find(folder) for note in
+            CheckExamd("image", "MG")(LoadViews()(exam))["notes"].splitlines()]
 
 
 @pytest.fixture
@@ -34,7 +35,8 @@ def exam(mammography_cohort, tmp_path) -> Path:
     (tmp_path / "E7").mkdir()
     for view, path in found.images.items():
         shutil.copy(datalist.root / path, tmp_path / "E7" / f"{view}.dcm")
-        header(view, PatientID="P7", StudyInstanceUID="1.2.3", PresentationIntentType="FOR PRESENTATION")(tmp_path / "E7")
+        header(view, PatientID="P7", StudyInstanceUID="1.2.3",
+               PresentationIntentType="FOR PRESENTATION")(tmp_path / "E7")
     return tmp_path / "E7"
 
 

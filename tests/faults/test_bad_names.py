@@ -1,4 +1,4 @@
-"""Names that leave their folder, forge a line, run in a spreadsheet or are one file: refused wherever they come from."""
+"""Names that leave their folder, forge a line, run in a spreadsheet or are one file: refused everywhere."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def written(folder: Path, cohort, **changes: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("what", [k for k in HOSTILE])
+@pytest.mark.parametrize("what", HOSTILE)
 def test_a_list_with_such_an_exam_is_refused_in_one_line(what, tiny_cohort, tmp_path, capsys) -> None:
     path = written(tmp_path, tiny_cohort, exam_id=HOSTILE[what])
     assert pipeline(["verify", str(path)]) == 2
@@ -62,7 +62,7 @@ def test_a_list_with_such_an_exam_is_refused_in_one_line(what, tiny_cohort, tmp_
     ("lesion_id", "../1"), ("patient_id", ""), *(("patient_id", cell) for cell in CELLS),
     *(("group", cell) for cell in CELLS)])
 def test_lesions_patients_and_groups_too(name, value, tiny_cohort, tmp_path) -> None:
-    with pytest.raises(InputError, match="^hostile.json: exam 1 of the list: .*; rename it$"):
+    with pytest.raises(InputError, match=r"^hostile\.json: exam 1 of the list: .*; rename it$"):
         load(written(tmp_path, tiny_cohort, **{name: value}))
 
 

@@ -113,8 +113,8 @@ class StackViews(Transform):
         self.size = pixels_of("size", size)
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the exam with `image` `(views, 1, size, size)`, `digests` of the files, and `corners`, the images' first
-        pixels in the scaled pictures.
+        """Returns the exam with `image` `(views, 1, size, size)`, the files' `digests`, and `corners`, first pixels in
+        the scaled pictures.
         """
         fitted = [fit_square(self.scale(torch.from_numpy(view["pixels"].astype(np.float32))[None]), self.size)
                   for view in data["views"].values()]

@@ -98,7 +98,7 @@ def test_all_are_answered_once() -> None:
 
 
 def test_a_single_exam_says_its_own_error() -> None:
-    with pytest.raises(InputError, match="^pre.nii.gz: truncated$"):
+    with pytest.raises(InputError, match=r"^pre\.nii\.gz: truncated$"):
         answers.run(evaluator({"E1": InputError("pre.nii.gz: truncated")}, []))
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import pwd
+from pathlib import Path
+
 import pytest
 
-from pipeline.__main__ import VERBS, main
+from pipeline.__main__ import VERBS, main, name_the_nameless
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -27,3 +32,24 @@ def test_input_that_cannot_be_used_is_one_line_and_a_status(tmp_path, capsys) ->
     assert main(["report", str(tmp_path)]) == 2
     said = capsys.readouterr()
     assert said.out == "" and said.err.startswith("error: ") and len(said.err.splitlines()) == 1
+
+
+def test_a_user_without_name_and_home_gets_both(monkeypatch, tmp_path) -> None:
+    """As in a container that runs as a number: MONAI's import would end in a traceback."""
+    def unknown(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    name_the_nameless()
+    assert getpass.getuser() == f"user{os.getuid()}"
+    assert Path("~").expanduser().is_relative_to(tmp_path) and Path.home().is_dir()
+
+
+def test_everybody_else_stays_who_they_are(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LOGNAME", "somebody")
+    name_the_nameless()
+    assert os.environ["HOME"] == str(tmp_path) and os.environ["LOGNAME"] == "somebody"
