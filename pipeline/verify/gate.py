@@ -1,7 +1,7 @@
 """The gate: an exam in hand is held against the same rules as a list, wherever it is about to be used.
 
 `inference.yaml` names it behind the transform that reads the exam's files and notes their facts, so that a server,
-which runs nothing but preprocessing, inferer and postprocessing, passes through it; preparation calls it for every exam.
+which runs only preprocessing, inferer and postprocessing, passes through it; preparation calls it for every exam.
 """
 
 from __future__ import annotations

@@ -225,5 +225,5 @@ class LoadLesionSlicesd(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         image = self.load(data["image"], data["lesions"], data.get("mask"))
-        kept = {name: image.meta[name] for name in ("patches", "places", "curves")}
+        kept: dict[Hashable, Any] = {name: image.meta[name] for name in ("patches", "places", "curves")}
         return {**data, "image": image, **kept, "facts": image.meta.pop("facts")}
