@@ -1,14 +1,17 @@
 """The datalist: one JSON for a dataset, whatever the modality.
 
 ```
-{"schema": "breast-bundles/datalist/1",
- "name": "demo", "modality": "MR", "root": ".",
+{"schema": "breast-bundles/datalist/2",
+ "name": "demo", "modality": "MR", "root": ".", "truth": "pathology",
+ "source": {"converter": "csv", "version": "0.1.0"},
  "folds": {"count": 5, "seed": 0},
  "exams": [{
    "exam_id": "E0001", "patient_id": "P0001",
    "images": {"pre": "E0001/pre.nii.gz", "post1": "E0001/post1.nii.gz", "t2": "E0001/t2.nii.gz"},
    "breasts": {"L": {"malignant": 0, "benign": 1}, "R": {"malignant": 1, "benign": null}},
-   "lesions": [{"lesion_id": "1", "side": "R", "center_mm": [61.2, 40.0, -7.5], "malignant": 1}],
+   "lesions": [{"lesion_id": "1", "side": "R", "center_mm": [61.2, 40.0, -7.5], "malignant": 1,
+                "size_mm": [12.0, 9.5, 11.0]}],
+   "findings": [],
    "readers": {"reader1": {"L": 2, "R": 5}},
    "groups": {"density": "c"},
    "fold": 0, "validation_folds": [2, 4]}]}
@@ -24,7 +27,13 @@
 * An image named `lesions_mask` is no contrast: 0, or the `lesion_id` (then a number) of the lesion in each voxel.
 * Labels are 0, 1 or null (unknown). A breast that was not imaged is left out of `breasts`.
 * `center_mm` is (x, y, z) in RAS millimetres: x grows towards the patient's Right, y towards Anterior, z
-  towards Superior, as NIfTI stores it (not the LPS of DICOM and ITK).
+  towards Superior, as NIfTI stores it (not the LPS of DICOM and ITK). A coordinate that is not known is null: such a
+  lesion has its side and label, and nothing that needs a point uses it. `size_mm` is its extent along the same axes.
+* `findings` of mammograms: `{"view": "L-CC", "box": [row_min, col_min, row_max, col_max], "malignant": 1}` in pixels of
+  the image as stored, the ends not included.
+* An image of MR or US may be a DICOM series: a folder, or `folder#SeriesInstanceUID:volume` (`transforms.dicom_series`).
+* `truth` is what the labels rest on: `pathology`, `birads` (readers' suspicion), `follow-up`; empty: not said.
+* `source` says where the list comes from: converter, version, options, label rule, licence, counts, what was left out.
 * `readers` score a breast (keys `L`, `R`) or an exam (key `exam`).
 * `fold` is the fold in which the exam is tested; `validation_folds` are the folds in which it validates.
   In every other fold the exam is trained on.
@@ -39,7 +48,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +57,9 @@ from pipeline.errors import run_main as run_main
 from pipeline.files.atomic import write_json
 from pipeline.names import check_names as check_names
 
-SCHEMA = "breast-bundles/datalist/1"
+SCHEMA = "breast-bundles/datalist/2"
+READABLE = ("breast-bundles/datalist/1", SCHEMA)  # the first had neither source, truth, sizes nor findings
+TRUTHS = ("", "pathology", "birads", "follow-up")  # what labels rest on
 MODALITIES = ("MR", "US", "MG")
 SIDES = ("L", "R")
 MASK = "lesions_mask"  # the image that holds, in each voxel, 0 or the id of a lesion
@@ -64,9 +75,25 @@ class Lesion:
     """One marked lesion: the weak label that stage 1 of the curriculum needs."""
 
     side: str
-    center_mm: tuple[float, float, float]  # (x, y, z), RAS
+    center_mm: tuple[float | None, float | None, float | None]  # (x, y, z), RAS; None: not known
     malignant: int | None = None
     lesion_id: str = ""
+    size_mm: tuple[float, float, float] | None = None  # extent along x, y, z
+
+    @property
+    def point(self) -> tuple[float, float, float] | None:
+        """The centre where all of it is known."""
+        x, y, z = self.center_mm
+        return None if x is None or y is None or z is None else (x, y, z)
+
+
+@dataclass
+class Finding:
+    """One finding on a mammogram: a box in pixels of the image as stored, the ends not included."""
+
+    view: str
+    box: tuple[int, int, int, int]  # row_min, col_min, row_max, col_max
+    malignant: int | None = None
 
 
 @dataclass
@@ -84,6 +111,11 @@ class Exam:
     validation_folds: list[int] = field(default_factory=list)
     held_out: bool = False
     spacing_mm: list[float] | None = None  # along the file's axes, where its header has lost it
+    findings: list[Finding] = field(default_factory=list)
+
+    def points(self) -> list[tuple[Lesion, tuple[float, float, float]]]:
+        """Lesions with a known centre, and that centre."""
+        return [(lesion, lesion.point) for lesion in self.lesions if lesion.point is not None]
 
     def split(self, fold: int) -> str:
         """The part that this exam plays in a fold: `train`, `validation`, `test`, or `held_out`, which is none."""
@@ -122,6 +154,8 @@ class Datalist:
     root: Path  # absolute in memory; relative to the list's folder in the file
     exams: list[Exam]
     folds: dict[str, int] = field(default_factory=dict)
+    truth: str = ""
+    source: dict[str, Any] = field(default_factory=dict)
 
     def path(self, exam: Exam, image: str) -> Path:
         """Where one image of an exam lies on disk."""
@@ -147,10 +181,17 @@ def save(datalist: Datalist, path: Path | str) -> None:
         "name": datalist.name,
         "modality": datalist.modality,
         "root": os.path.relpath(datalist.root, path.resolve().parent),
+        "truth": datalist.truth,
+        "source": datalist.source,
         "folds": datalist.folds,
-        "exams": [asdict(exam) for exam in datalist.exams],
+        "exams": [_entry(exam) for exam in datalist.exams],
     }
     write_json(path, content)
+
+
+def _entry(exam: Exam) -> dict[str, Any]:
+    """What `dataclasses.asdict` gives, without its deep copies, which take a minute of 100,000 exams."""
+    return {**vars(exam), "lesions": list(map(vars, exam.lesions)), "findings": list(map(vars, exam.findings))}
 
 
 def load(path: Path | str) -> Datalist:
@@ -171,13 +212,15 @@ def load(path: Path | str) -> Datalist:
     except (ValueError, OSError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"{path.name}: not a datalist (JSON expected: {reason}); write it again") from None
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+    if not isinstance(content, dict) or content.get("schema") not in READABLE:
         found = content.get("schema") if isinstance(content, dict) else type(content).__name__
         raise InputError(f"{path.name}: schema is {str(found)[:60]!r}, expected {SCHEMA!r}; write the list again")
     try:
         exams = [_exam(entry, number) for number, entry in enumerate(content["exams"], start=1)]
         if content["modality"] not in MODALITIES:
             raise TypeError(f"`modality` is none of {', '.join(MODALITIES)}")
+        if content.get("truth", "") not in TRUTHS:
+            raise TypeError(f"`truth` is none of {', '.join(TRUTHS[1:])}")
         count = content.get("folds", {}).get("count", 1)
         if type(count) is not int or not 0 <= count <= _MOST_FOLDS:
             raise TypeError(f"`folds.count` is not a whole number up to {_MOST_FOLDS}")
@@ -187,6 +230,8 @@ def load(path: Path | str) -> Datalist:
             root=(path.resolve().parent / content["root"]).resolve(),
             exams=exams,
             folds=dict(content.get("folds", {})),
+            truth=str(content.get("truth", "")),
+            source=dict(content.get("source", {})),
         )
         check_names(exams)
         return found
@@ -205,12 +250,17 @@ def _exam(entry: dict[str, Any], number: int) -> Exam:
         if key not in entry:
             raise KeyError(f"exam {number}: key {key!r}")
     known = {name: entry[name] for name in Exam.__dataclass_fields__ if name in entry}
-    known["lesions"] = [
-        Lesion(**{**lesion, "center_mm": tuple(lesion["center_mm"])}) for lesion in entry.get("lesions", [])
-    ]
+    known["lesions"] = [Lesion(**{**lesion, "center_mm": tuple(lesion["center_mm"]), "size_mm": _triple(lesion)})
+                        for lesion in entry.get("lesions", [])]
+    known["findings"] = [Finding(**{**finding, "box": tuple(finding["box"])}) for finding in entry.get("findings", [])]
     exam = Exam(**known)
     _check_types(exam, number)
     return exam
+
+
+def _triple(lesion: Mapping[str, Any]) -> tuple[float, ...] | None:
+    size = lesion.get("size_mm")
+    return None if size is None else tuple(size)
 
 
 def _check_types(exam: Exam, number: int) -> None:
@@ -239,10 +289,15 @@ def _check_types(exam: Exam, number: int) -> None:
     need(all(isinstance(score, (int, float)) and math.isfinite(score) for score in scores), "a score is not a number")
     need(all(isinstance(value, str) for value in exam.groups.values()), "a group is not a text")
     for lesion in exam.lesions:
-        numbers = [isinstance(x, (int, float)) and not isinstance(x, bool) for x in lesion.center_mm]
-        need(len(numbers) == 3 and all(numbers), "a lesion's `center_mm` is not three numbers")
+        need(len(lesion.center_mm) == 3 and all(x is None or _is_number(x) for x in lesion.center_mm),
+             "a lesion's `center_mm` is not three numbers")
+        need(lesion.size_mm is None or (len(lesion.size_mm) == 3 and all(map(_is_number, lesion.size_mm)) and
+                                        min(lesion.size_mm) >= 0), "a lesion's `size_mm` is not three lengths")
         need(isinstance(lesion.side, str) and isinstance(lesion.lesion_id, str), "a lesion's side or id is not a text")
         need(scalar(lesion.malignant), "a lesion's label is not a number")
+    for finding in exam.findings:
+        need(isinstance(finding.view, str) and len(finding.box) == 4 and all(type(n) is int for n in finding.box),
+             "a finding's `view` is not a text, or its `box` not four whole numbers")
     need(isinstance(exam.validation_folds, list), "`validation_folds` is not a list")
     folds = [*exam.validation_folds, *([] if exam.fold is None else [exam.fold])]
     need(all(type(fold) is int for fold in folds), "a fold is not a whole number")
@@ -251,3 +306,7 @@ def _check_types(exam: Exam, number: int) -> None:
     need(spacing is None or (isinstance(spacing, list) and len(spacing) == 3 and
                              all(isinstance(s, (int, float)) and 0 < s < math.inf for s in spacing)),
          "`spacing_mm` is not three lengths")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

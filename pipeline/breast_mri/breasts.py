@@ -40,14 +40,15 @@ class Breasts:
     def cases(self, exam: Exam, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for side, array in record["arrays"].items():
             grid = Grid(triple(array["shape"]), np.asarray(array["affine"]))
-            marked = [lesion for lesion in exam.lesions if lesion.side == side and lesion.malignant is not None]
-            inside = [lesion for lesion in marked if grid.contains(np.asarray(lesion.center_mm))]
+            marked = [(lesion, np.asarray(point)) for lesion, point in exam.points()
+                      if lesion.side == side and lesion.malignant is not None]
+            inside = [(lesion, point) for lesion, point in marked if grid.contains(point)]
             yield {
                 "side": side,
                 "image": array["image"],
                 "affine": array["affine"],
                 "malignant": exam.breasts[side].get("malignant"),
-                "lesions": [[*map(float, grid.to_index(np.asarray(m.center_mm))), m.malignant] for m in inside],
+                "lesions": [[*map(float, grid.to_index(point)), m.malignant] for m, point in inside],
                 "lesions_outside_crop": len(marked) - len(inside),
                 "readers": {name: scores.get(side, scores.get("exam")) for name, scores in exam.readers.items()},
             }

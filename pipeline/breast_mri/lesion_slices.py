@@ -25,10 +25,10 @@ class LesionSlices:
         return [*(c for c in channels if c != "sub"), MASK]
 
     def fingerprint(self, exam: Exam) -> Any:
-        return [[m.lesion_id, *map(float, m.center_mm)] for m in exam.lesions if m.malignant is not None]
+        return [[m.lesion_id, *map(float, point)] for m, point in exam.points() if m.malignant is not None]
 
     def inputs(self, exam: Exam, paths: Mapping[str, Path]) -> dict[str, Any]:
-        lesions = [(m.lesion_id, tuple(m.center_mm)) for m in exam.lesions if m.malignant is not None]
+        lesions = [(m.lesion_id, point) for m, point in exam.points() if m.malignant is not None]
         return {"image": {c: p for c, p in paths.items() if c != MASK},
                 "mask": paths.get(MASK), "lesions": lesions}
 

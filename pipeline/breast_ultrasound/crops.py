@@ -30,11 +30,11 @@ class CenterCrops:
         return channels
 
     def fingerprint(self, exam: Exam) -> Any:
-        centers = ([m.lesion_id, *map(float, m.center_mm)] for m in exam.lesions)
+        centers = ([m.lesion_id, *map(float, point)] for m, point in exam.points())
         return [exam.healthy(), exam.fold, exam.spacing_mm, *centers]
 
     def inputs(self, exam: Exam, paths: Mapping[str, Path]) -> dict[str, Any]:
-        return {"image": dict(paths), "lesions": [(m.lesion_id, tuple(m.center_mm)) for m in exam.lesions],
+        return {"image": dict(paths), "lesions": [(m.lesion_id, point) for m, point in exam.points()],
                 "healthy": exam.healthy() and not exam.lesions, "exam_id": exam.exam_id, "fold": str(exam.fold),
                 "spacing_mm": exam.spacing_mm}
 
@@ -99,12 +99,12 @@ def lesion_places(path: Path | str) -> dict[str, list[list[float]]]:
     source = datalist.load(path)
     places: dict[str, list[list[float]]] = {}
     for exam in source.exams:
-        if exam.lesions:
+        if exam.points():
             header = read_header(source.path(exam, "image"))
             grid = Grid(triple(header.shape), np.asarray(header.affine))
             if exam.spacing_mm is not None:
                 grid = Grid(grid.shape, with_spacing(grid.affine, exam.spacing_mm, exam.images["image"]))
-            share = [(grid.to_index(np.asarray(m.center_mm)) + 0.5) / grid.shape for m in exam.lesions]
+            share = [(grid.to_index(np.asarray(point)) + 0.5) / grid.shape for _, point in exam.points()]
             places.setdefault(str(exam.fold), []).extend(
                 np.round(each, 3).tolist() for each in share if ((each >= 0) & (each <= 1)).all())
     return places

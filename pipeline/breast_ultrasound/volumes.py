@@ -36,8 +36,9 @@ def volumes(folder: Path | str, fold: int, *splits: str) -> list[dict[str, Any]]
             found.append({
                 "image": str(source.path(exam, "image")), "exam_id": exam.exam_id, "patient_id": exam.patient_id,
                 "side": "".join(exam.breasts), "split": exam.split(fold), "healthy": exam.healthy(),
-                "centers": [list(m.center_mm) for m in exam.lesions], "malignant": [m.malignant for m in exam.lesions],
-                "lesion_ids": [m.lesion_id for m in exam.lesions], "mask": None if mask is None else str(mask),
+                "centers": [list(point) for _, point in exam.points()],
+                "malignant": [m.malignant for m, _ in exam.points()],
+                "lesion_ids": [m.lesion_id for m, _ in exam.points()], "mask": None if mask is None else str(mask),
                 "spacing_mm": exam.spacing_mm})
     return found
 

@@ -164,6 +164,8 @@ def _collect(source: Datalist, exams: Sequence[Exam], records: Path, parameters:
         "modality": source.modality,
         "parameters": {"version": VERSION, **parameters},
         "sources": digest_of(sources),
+        "truth": source.truth,
+        "source": source.source,
         "folds": source.folds,
         unit.name: cases,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from pipeline.report.redact import redact_all, redactor
 
 DASH = "–"  # nothing to show
 MOST_COMMANDS = 40
+_TRUTH = {"birads": "labels by BI-RADS of readers, not by pathology", "follow-up": "labels by follow-up",
+          "pathology": "labels by pathology"}
 PAPER = {"auroc": None, "accuracy": None, "parameters": None}
 OPTIONAL: dict[str, Any] = {"bundle": "", "preset": "", "unit": "breast",
                             "positive": "malignant", "dataset": {}, "fold_count": None,
@@ -79,8 +81,25 @@ def complete(study: dict[str, Any]) -> dict[str, Any]:
     """`study.json` with what it may lack, so that the template can be strict about names."""
     study = {key: study.get(key) or default for key, default in OPTIONAL.items()} | {
         key: value for key, value in study.items() if key not in OPTIONAL}
+    truth = study["dataset"].get("truth") or ""
+    study["title"] += f", {_TRUTH[truth]}" if truth in _TRUTH else ""
+    if truth == "birads" and study["positive"] == "malignant":
+        study["positive"] = "suspicious"
+    study["source"] = dict(source_rows(study["dataset"].get("source") or {}))
     study["paper_rows"] = [{"label": "", **PAPER, **row} for row in study["paper_rows"]]
     return study
+
+
+def source_rows(source: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Where the datalist comes from, in words: a table's rows."""
+    if "converter" in source:
+        yield "Datalist", f"converter {source['converter']}, version {source.get('version', '?')}"
+    for key, name in (("label_rule", "Label rule"), ("licence", "Licence of the data")):
+        if source.get(key):
+            yield name, str(source[key])
+    for key, name in (("options", "Options"), ("counts", "In the list"), ("left_out", "Left out")):
+        if source.get(key):
+            yield name, ", ".join(f"{what} {value}" for what, value in source[key].items())
 
 
 def summary_text(study: dict[str, Any], metrics: dict[str, Any]) -> str:

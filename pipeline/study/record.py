@@ -100,6 +100,8 @@ def write_study(study: Study, source: datalist.Datalist) -> None:
         "dataset": {
             "name": source.name,
             "modality": source.modality,
+            "truth": source.truth,
+            "source": source.source,
             "exams": len(source.exams),
             "patients": len({e.patient_id for e in source.exams}),
             "breasts": len(labelled),

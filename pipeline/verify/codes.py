@@ -89,6 +89,10 @@ RULES = {
                                 _LIST),
     "malignant_without_lesion": Rule("warning", "{what}",
                                      "mark its lesion's centre; training on centres leaves it out"),
+    # Findings on mammograms
+    "box_without_view": Rule("error", "a finding's box is on {view}, which the exam does not have", _LIST),
+    "box_outside": Rule("error", "a finding's box is empty, or reaches out of the image of {shape} pixels", _LIST),
+    "box_label_contradicts": Rule("error", "a finding on {view} is malignant, breast {side} is not", _LIST),
     # Labels
     "label_not_binary": Rule("error", "{what} is neither 0, 1 nor null", _LIST),
     "label_missing": Rule("warning", "{what}", "label it; it is not trained on until then"),

@@ -51,6 +51,8 @@ def image_issues(modality: str, exam: Exam, facts: dict[str, Facts]) -> Iterable
     if modality == "MG":
         yield from _origins(exam, usable)
     order = [*phases, *(name for name in usable if name not in phases)]
+    if modality == "MG":
+        yield from _findings(exam, usable)
     if order and modality != "MG":  # a mammogram has no place in millimetres
         first = usable[order[0]]
         # A 4D file's phases share its first three axes.
@@ -147,8 +149,8 @@ def _centers(modality: str, exam: Exam, image: str, grid: Grid) -> Iterable[Issu
     """Every lesion's centre against the grid of the exam's first image."""
     size = np.asarray(grid.shape)
     middle = float(grid.to_world((size - 1) / 2)[0])
-    for lesion in exam.lesions:
-        center = np.asarray(lesion.center_mm, float)
+    for lesion, point in exam.points():
+        center = np.asarray(point, float)
         if not np.isfinite(center).all():
             yield issue("center_outside", exam.exam_id, image, lesion=lesion.lesion_id,
                         detail="is not finite")
@@ -165,6 +167,21 @@ def _centers(modality: str, exam: Exam, image: str, grid: Grid) -> Iterable[Issu
                 severity = "warning" if beyond <= MIDLINE else "error"
                 yield issue("center_other_breast", exam.exam_id, image, severity,
                             lesion=lesion.lesion_id, side=lesion.side, distance=beyond)
+
+
+def _findings(exam: Exam, facts: dict[str, Facts]) -> Iterable[Issue]:
+    """Boxes on mammograms against the images; their sizes are known where the images were read."""
+    for finding in exam.findings:
+        if finding.view not in exam.images:
+            yield issue("box_without_view", exam.exam_id, view=finding.view[:10])
+            continue
+        top, left, bottom, right = finding.box
+        columns, rows = (facts[finding.view].shape if finding.view in facts else ()) or (right, bottom)
+        if not (0 <= top < bottom <= rows and 0 <= left < right <= columns):
+            yield issue("box_outside", exam.exam_id, finding.view, shape=f"{columns} x {rows}")
+        side = finding.view[0]
+        if finding.malignant == 1 and exam.breasts.get(side, {}).get("malignant") == 0:
+            yield issue("box_label_contradicts", exam.exam_id, finding.view, view=finding.view[:10], side=side)
 
 
 def contrast_issues(datalist: Datalist, contrasts: list[str] | None) -> Iterable[Issue]:

@@ -12,7 +12,7 @@ from pipeline.verify.codes import Issue, issue
 
 def label_issues(datalist: Datalist) -> Iterable[Issue]:
     """Labels of breasts and lesions, and whether they agree."""
-    marked = any(exam.lesions for exam in datalist.exams)
+    marked = any(exam.points() for exam in datalist.exams)
     for exam in datalist.exams:
         yield from _breasts(exam)
         yield from _lesions(exam)
@@ -66,7 +66,7 @@ def _lesions(exam: Exam) -> Iterable[Issue]:
 
 def _unmarked(exam: Exam) -> Iterable[Issue]:
     for side, breast in exam.breasts.items():
-        marked = any(lesion.side == side and lesion.malignant == 1 for lesion in exam.lesions)
+        marked = any(lesion.side == side and lesion.malignant == 1 for lesion, _ in exam.points())
         if breast.get("malignant") == 1 and not marked:
             yield issue("malignant_without_lesion", exam.exam_id,
                         what=f"breast {side} is malignant, but no malignant lesion's centre is given")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.datalist import Datalist, Exam, Lesion, load, save
+from pipeline.datalist import Datalist, Exam, Finding, InputError, Lesion, load, save
 from pipeline.files.atomic import write_json
 
 
@@ -52,3 +52,37 @@ def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
         write_json(path, {"new": float("nan")})
     assert json.loads(path.read_text()) == {"old": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_what_a_list_can_hold_survives_the_disk(tmp_path: Path) -> None:
+    datalist = example(tmp_path)
+    datalist.truth, datalist.source = "birads", {"converter": "csv", "counts": {"exams": 1}}
+    datalist.exams[0].lesions += [Lesion("R", (None, None, 12.5), 0, "2", (4.0, 5.5, 6.0))]
+    datalist.exams[0].findings = [Finding("R-CC", (10, 20, 30, 44), 1)]
+    save(datalist, tmp_path / "list.json")
+    loaded = load(tmp_path / "list.json")
+    assert loaded == datalist
+    assert loaded.exams[0].points() == [(datalist.exams[0].lesions[0], (61.25, 40.0, -7.5))]
+
+
+def test_a_list_of_the_first_schema_still_loads(tmp_path: Path) -> None:
+    exam = {"exam_id": "E1", "patient_id": "P1", "images": {"pre": "p.nii"}, "breasts": {"R": {"malignant": 1}},
+            "lesions": [{"lesion_id": "1", "side": "R", "center_mm": [61.2, 40.0, -7.5], "malignant": 1}], "fold": 0}
+    (tmp_path / "old.json").write_text(json.dumps(
+        {"schema": "breast-bundles/datalist/1", "name": "old", "modality": "MR", "root": ".", "exams": [exam]}))
+    loaded = load(tmp_path / "old.json")
+    assert loaded.exams[0].lesions[0].size_mm is None and loaded.truth == "" and loaded.source == {}
+
+
+@pytest.mark.parametrize(("key", "value", "text"), [
+    ("lesions", [{"side": "R", "center_mm": [1, 2, 3], "size_mm": [1, -2, 3]}], "size_mm"),
+    ("lesions", [{"side": "R", "center_mm": [1, "2", 3]}], "center_mm"),
+    ("findings", [{"view": "R-CC", "box": [1, 2, 3.5, 4]}], "box"),
+])
+def test_places_of_another_form_are_refused(tmp_path: Path, key: str, value: object, text: str) -> None:
+    save(example(tmp_path), tmp_path / "list.json")
+    content = json.loads((tmp_path / "list.json").read_text())
+    content["exams"][0][key] = value
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=text):
+        load(tmp_path / "list.json")
