@@ -19,6 +19,7 @@ VERBS = {
     "doctor": ("pipeline.doctor", "show versions, devices and where things are imported from"),
     "phantom": ("pipeline.phantoms.command", "write a synthetic cohort, to try everything without patients"),
     "verify": ("pipeline.verify", "read every file of a datalist to its end and list what is wrong"),
+    "convert": ("pipeline.prepare.convert", "write a list's images, DICOM too, as NIfTI once"),
     "study": ("pipeline.study", "run a paper's table: prepare, train and evaluate its variants over the folds"),
     "report": ("pipeline.report.command", "turn a study's predictions into metrics.json and report.html"),
     "export": ("pipeline.serve.export", "write a trained bundle as one folder to share or to serve"),

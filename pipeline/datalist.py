@@ -31,7 +31,7 @@
   lesion has its side and label, and nothing that needs a point uses it. `size_mm` is its extent along the same axes.
 * `findings` of mammograms: `{"view": "L-CC", "box": [row_min, col_min, row_max, col_max], "malignant": 1}` in pixels of
   the image as stored, the ends not included.
-* An image of MR or US may be a DICOM series: a folder, or `folder#SeriesInstanceUID:volume` (`transforms.dicom_series`).
+* An image of MR or US may be a DICOM series: a folder, or `folder#UID:volume` (`transforms.dicom_series`).
 * `truth` is what the labels rest on: `pathology`, `birads` (readers' suspicion), `follow-up`; empty: not said.
 * `source` says where the list comes from: converter, version, options, label rule, licence, counts, what was left out.
 * `readers` score a breast (keys `L`, `R`) or an exam (key `exam`).

@@ -1,14 +1,16 @@
 """Reading images: once, to the end, and with the file's own check sum.
 
 A NIfTI file is read in one go: `isal` inflates it two to four times faster than zlib and compares the CRC that
-gzip stores, so that a flipped bit is an error and not a wrong voxel. Everything else goes through ITK. Headers are
-looked at first (`transforms.nifti`), and no more is inflated than they ask for.
+gzip stores, so that a flipped bit is an error and not a wrong voxel. A folder is a DICOM series
+(`transforms.dicom_series`); everything else goes through ITK. Headers are looked at first (`transforms.nifti`), and no
+more is inflated than they ask for.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import os
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +19,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from transforms import nifti
+from transforms import dicom_series, nifti
 from transforms.errors import InputError
 
 Result = TypeVar("Result")
@@ -35,7 +37,7 @@ class Image:
         array: voxels, `(X, Y, Z)` or `(X, Y, Z, T)`, with the header's scaling applied; Fortran order, so that
             `array.T` is a contiguous `(Z, Y, X)` array.
         affine: `(4, 4)`, voxel index to RAS millimetres.
-        digest: SHA-256 of the file's bytes.
+        digest: SHA-256 of the file's bytes, or over those of a series' files.
         placed: whether the header says how the image lies in the patient.
         notes: what of the header was unusual and converted.
     """
@@ -63,18 +65,21 @@ def is_image(path: Path | str) -> bool:
 
 
 def read_image(path: Path | str) -> Image:
-    """Read one image file to its end.
+    """Read one image to its end.
 
     Args:
-        path: NIfTI (`.nii`, `.nii.gz`), NRRD, MetaImage, TIFF or PNG.
+        path: NIfTI (`.nii`, `.nii.gz`), NRRD, MetaImage, TIFF or PNG; or a DICOM series (`dicom_series`).
 
     Raises:
-        InputError: with code `missing`, `empty`, `truncated`, `corrupt` (check sum), `bad_affine` or `unreadable`.
+        InputError: with code `missing`, `empty`, `truncated`, `corrupt` (check sum), `bad_affine`, `unreadable`,
+            `series` (DICOM slices that do not make one volume) or `plugin`.
     """
     return readable(Path(path), _read_image)
 
 
 def _read_image(path: Path) -> Image:
+    if dicom_series.is_series(path):
+        return Image(*dicom_series.read_volume(path))
     raw = read_bytes(path)
     digest = hashlib.sha256(raw).hexdigest()
     if not path.name.lower().endswith(_NIFTI):
@@ -97,6 +102,9 @@ def read_header(path: Path | str) -> Header:
 
 
 def _read_header(path: Path) -> Header:
+    if dicom_series.is_series(path):
+        volume = dicom_series.pick(*dicom_series.parse(path))
+        return Header(volume.shape, volume.affine)
     if not path.name.lower().endswith(_NIFTI):
         return _read_itk_header(path)
     raw = read_bytes(path, _HEADER_BYTES)
@@ -104,6 +112,31 @@ def _read_header(path: Path) -> Header:
         raw = nifti.inflate(path.name, raw, _HEADER_BYTES)
     header = nifti.parse_header(path.name, raw)
     return Header(header.shape, header.affine, header.placed, header.notes)
+
+
+def size_and_time(path: Path | str) -> tuple[int, int]:
+    """Size in bytes and time of the last change (ns) of an image; of a series, of all files in its folder.
+
+    Raises:
+        OSError: no such image.
+    """
+    if not dicom_series.is_series(path):
+        found = Path(path).stat()
+        return found.st_size, found.st_mtime_ns
+    with os.scandir(dicom_series.parse(path)[0]) as entries:
+        states = [entry.stat() for entry in entries if entry.is_file()]
+    return sum(each.st_size for each in states), max((each.st_mtime_ns for each in states), default=0)
+
+
+def image_digest(path: Path | str) -> str:
+    """`Image.digest` of an image on disk.
+
+    Raises:
+        InputError: as `read_image`.
+    """
+    if dicom_series.is_series(path):
+        return dicom_series.read_volume(path)[2]
+    return hashlib.sha256(read_bytes(Path(path))).hexdigest()
 
 
 def readable(path: Path, reader: Callable[[Path], Result]) -> Result:

@@ -15,6 +15,7 @@ from monai.transforms import MapTransform
 
 from pipeline import answers
 from pipeline.errors import InputError
+from transforms.breast_mri.dicom_exam import study_uids
 from transforms.breast_mri.exam_files import find_contrasts
 from transforms.load import is_image
 
@@ -23,7 +24,7 @@ def find(path: Path | str, channels: Sequence[str]) -> list[dict[str, Any]]:
     """The exams under a path.
 
     Args:
-        path: one exam (a folder with one file a contrast, or a 4D file), or a folder of exams.
+        path: one exam (a folder with one file a contrast, a folder of DICOM, or a 4D file), or a folder of exams.
         channels: contrasts that an exam must have.
 
     Returns:
@@ -36,9 +37,9 @@ def find(path: Path | str, channels: Sequence[str]) -> list[dict[str, Any]]:
     if not root.exists():
         raise InputError(f"{root.name}: no such exam; give a folder with one file a contrast, or one 4D file")
     names = {c.lower() for c in channels}
-    if root.is_file() or any(is_image(p) and p.name.split(".")[0].lower() in names for p in root.iterdir()):
-        exams = [root]
-    else:
+    named = root.is_file() or any(is_image(p) and p.name.split(".")[0].lower() in names for p in root.iterdir())
+    exams = [root]
+    if not named and not _is_one_study(root):
         exams = [p for p in sorted(root.iterdir()) if p.is_dir() or is_image(p)]
     if not exams:
         raise InputError(f"{root.name}: holds no image; expected {', '.join(channels)} as .nii.gz, or one 4D file")
@@ -47,6 +48,16 @@ def find(path: Path | str, channels: Sequence[str]) -> list[dict[str, Any]]:
     found = [{"image": str(exam), "exam_id": answers.name_of(exam)} for exam in exams]
     answers.check_distinct([exam["exam_id"] for exam in found])
     return found
+
+
+def _is_one_study(folder: Path) -> bool:
+    """Whether a folder holds DICOM and no other image, of one study."""
+    if any(is_image(path) for path in folder.rglob("*")):
+        return False
+    try:
+        return len(study_uids(folder)) == 1
+    except InputError:  # none, or damaged: said when the exam is read
+        return False
 
 
 def collate(exams: Sequence[dict[str, Any]]) -> dict[str, Any]:

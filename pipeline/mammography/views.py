@@ -21,8 +21,8 @@ class Views:
     """One array a mammogram, `(1, 1, rows, columns)`: preprocessing gives what `transforms.LoadViews` does.
 
     Args:
-        boxes: the table of `read_boxes`, where findings are marked beside the images and not in the list; they are told,
-            nothing depends on them.
+        boxes: the table of `read_boxes`, where findings are marked beside the images and not in the list; they are
+            told, nothing depends on them.
     """
 
     modality = "MG"
@@ -53,14 +53,15 @@ class Views:
     def cases(self, exam: Exam, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for name, array in record["arrays"].items():
             columns = array["frame"][1]
-            listed = [(*found.box, found.malignant) for found in exam.findings if found.view == name]
+            marked = [*((*found.box, found.malignant) for found in exam.findings if found.view == name),
+                      *self.boxes.get((exam.exam_id, name), ())]
             yield {
                 "side": name[0], "view": name[2:].partition("-")[0], "image_id": name, "image": array["image"],
                 "frame": array["frame"], "malignant": exam.breasts.get(name[0], {}).get("malignant"),
                 "detection": exam.groups.get("detection"), "views": len(record["arrays"]), "readers": exam.readers,
                 "boxes": [[top, columns - right, bottom, columns - left, malignant] if array["flipped"] else
                           [top, left, bottom, right, malignant]
-                          for top, left, bottom, right, malignant in [*listed, *self.boxes.get((exam.exam_id, name), ())]],
+                          for top, left, bottom, right, malignant in marked],
             }
 
     def tell(self, cases: Sequence[Mapping[str, Any]], records: Sequence[Mapping[str, Any]]) -> None:

@@ -24,6 +24,7 @@ from pipeline.prepare.unit import Unit
 from pipeline.processes import shared
 from pipeline.verify import verify
 from pipeline.verify.gate import check_exam
+from transforms.load import image_digest, size_and_time
 
 VERSION = 7  # raise it whenever the same parameters give other arrays
 _RECORDS = "records"
@@ -102,9 +103,15 @@ def _unchanged(record: Path, source: Datalist, exam: Exam, unit: Unit, files: Se
             return False
         folder, sources = record.parent.parent, content["sources"]
         return (all(unchanged(folder / array["image"], array) for array in content["arrays"].values())
-                and all(unchanged(source.path(exam, name), sources[name]) for name in _present(exam, files)))
+                and all(_same_image(source.path(exam, name), sources[name]) for name in _present(exam, files)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no record, or a damaged one
         return False
+
+
+def _same_image(path: Path, known: Mapping[str, Any]) -> bool:
+    """As `receipts.unchanged`, of an image, which may be a series of files."""
+    size, modified = size_and_time(path)
+    return size == known["bytes"] and (modified == known["modified"] or image_digest(path) == known["sha256"])
 
 
 def _present(exam: Exam, files: Sequence[str]) -> list[str]:
@@ -117,7 +124,7 @@ def _prepare(exam: Exam, source: Datalist, output: Path, preprocessing: Preproce
     torch.set_num_threads(1)  # one process a core already
     paths = {c: source.path(exam, c) for c in _present(exam, files)}
     try:
-        before = {c: path.stat() for c, path in paths.items()}
+        before = {c: size_and_time(path) for c, path in paths.items()}
         result = preprocessing(unit.inputs(exam, paths))
         check_exam(source.modality, result.get("facts", {}))
         arrays = {}
@@ -129,8 +136,8 @@ def _prepare(exam: Exam, source: Datalist, output: Path, preprocessing: Preproce
         write_json(output / _RECORDS / f"{exam.exam_id}.json", {
             "key": key,
             "inputs": unit.fingerprint(exam),
-            "sources": {c: {"bytes": seen.st_size, "modified": seen.st_mtime_ns, "sha256": meta["digests"][c]}
-                        for c, seen in before.items()},
+            "sources": {c: {"bytes": size, "modified": modified, "sha256": meta["digests"][c]}
+                        for c, (size, modified) in before.items()},
             **{name: meta[name] for name in unit.kept if name in meta},
             "arrays": arrays,
         })

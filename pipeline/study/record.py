@@ -15,6 +15,8 @@ from pipeline.files.atomic import write_json
 from pipeline.files.receipts import digest_of
 from pipeline.study.plan import Study
 from pipeline.study.step import DONE, Step
+from transforms.dicom_series import is_series
+from transforms.load import size_and_time
 
 SCHEMA = "breast-bundles/study/1"
 _TOLD = ("title", "unit", "positive", "comparisons", "screening", "readers")  # of study.yaml
@@ -24,7 +26,7 @@ _INTERNAL = ("stages", "evaluate", "needs", "takes", "asks")  # of a variant, of
 def listed_inputs(path: Path, source: datalist.Datalist) -> str:
     """Digest of a datalist, and of its files' sizes and times: whether there is anything to prepare."""
     files = sorted({source.path(exam, name) for exam in source.exams for name in exam.images})
-    states = [(file.name, s.st_size, s.st_mtime_ns) for file in files if file.is_file() and (s := file.stat())]
+    states = [(file.name, *size_and_time(file)) for file in files if file.is_file() or is_series(file)]
     return hashlib.sha256(path.read_bytes() + repr(states).encode()).hexdigest()
 
 

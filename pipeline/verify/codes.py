@@ -41,7 +41,8 @@ RULES = {
     "truncated_file": Rule("error", "the file ends before its image does", _COPY),
     "corrupt_file": Rule("error", "the file's check sum does not match its content", _COPY),
     "unreadable_file": Rule("error", "not an image that can be read{detail}",
-                            "give NIfTI, NRRD, MetaImage, TIFF or PNG, in a file that is readable"),
+                            "give NIfTI, NRRD, MetaImage, TIFF, PNG or a folder of DICOM slices that can be read"),
+    "series": Rule("error", "DICOM: {detail}", "copy the series again, or say in the list which it is"),
     # Mammograms
     "no_pixels": Rule("error", "the file holds no pixels", "give the image itself, or copy it again"),
     "plugin": Rule("error", "{detail}", "install the extra: pip install 'breast-bundles[dicom]'"),

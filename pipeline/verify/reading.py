@@ -13,6 +13,8 @@ from transforms.facts import Facts, facts_of
 from transforms.load import Image, read_header, read_image
 from transforms.mammography.reading import has_tissue, parse_view, read_mammogram
 
+_SERIES = ("series", "plugin", "no_pixels")  # codes of `transforms.dicom_series` whose reasons say more
+
 
 def is_volume(path: Path | str) -> bool:
     """Whether a file is of a format for volumes: such mammograms are not read as the bundles read them."""
@@ -63,7 +65,8 @@ def read_facts(path: Path, quick: bool = False) -> Facts:
                          notes=header.notes)
         return facts_of(read_image(path), checksum=True)
     except InputError as error:
-        return _fault(getattr(error, "code", ""))
+        code = getattr(error, "code", "")
+        return _fault(code, str(error).partition(": ")[2].partition(";")[0] if code in _SERIES else "")
     except Exception as error:  # a file can be damaged in more ways than its reader knows
         return Facts(fault="unreadable_file", detail=f" ({type(error).__name__})")
 

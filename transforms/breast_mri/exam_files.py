@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from transforms.breast_mri.dicom_exam import find_dicom
 from transforms.errors import InputError
 from transforms.facts import Facts, facts_of
 from transforms.grid import Grid
@@ -38,6 +39,8 @@ def find_contrasts(exam: Any, channels: Sequence[str]) -> dict[str, Path] | Path
             raise InputError(f"{path.name}: no such exam; give a folder with one file a contrast, or one 4D file",
                              code="missing")
         files = {p.name.split(".")[0].lower(): p for p in sorted(path.iterdir()) if is_image(p)}
+        if not files:  # as a scanner sends it
+            return dict(find_dicom(path, channels))
         found = {c: files[c.lower()] for c in channels if c.lower() in files}
         exam = path.name
     missing = [c for c in channels if c not in found]

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pydicom
 from pydicom.dataset import FileDataset
-from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, get_decoder
+from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
+from transforms.dicom_pixels import MOST_PIXELS, decode_pixels
 from transforms.errors import InputError
 
 # Only these are read: names and dates of patients stay in the file.
@@ -29,7 +30,6 @@ _TAGS: list[Any] = [
     "ViewPosition", "ViewCodeSequence", "PatientOrientation", "PixelSpacing", "ImagerPixelSpacing",
 ]
 _VIEW_CODES = {"399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226": "MLO"}  # SNOMED CT, SNOMED RT
-MOST_PIXELS = 100_000_000  # of one picture; the largest detectors have a third of that
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -77,7 +77,7 @@ def read_dicom(name: str, raw: bytes, window: bool = False) -> DicomMammogram:
         except Exception:  # pydicom raises many kinds for a damaged header, some of which quote it
             raise InputError(f"{name}: not a DICOM file, or its header is damaged; copy it again",
                              code="unreadable") from None
-        stored = _decode(name, header)
+        stored = decode_pixels(name, header)
         side, view = _side(name, header), _view(name, header)
         notes = ["compressed with loss"] if header.get("LossyImageCompression") == "01" else []
         pixels = stored @ _LUMA if stored.ndim == 3 else _look_up(name, stored, header, window)
@@ -115,35 +115,6 @@ def _origin(header: FileDataset) -> dict[str, str]:
     origin = {what: hashlib.sha256(str(value).encode()).hexdigest() for what, value in said.items() if value}
     intent = str(header.get("PresentationIntentType") or "")
     return {**origin, "intent": intent} if intent in ("FOR PROCESSING", "FOR PRESENTATION") else origin
-
-
-def _decode(name: str, header: FileDataset) -> np.ndarray:
-    """Stored values, `(rows, columns)`, or `(rows, columns, 3)` float32 RGB."""
-    if "PixelData" not in header:  # a file cut off before its pixels looks like one that never had any
-        raise InputError(f"{name}: holds no pixels; give the image itself, or copy it again", code="no_pixels")
-    if int(header.get("NumberOfFrames") or 1) > 1:
-        raise InputError(f"{name}: holds {header.NumberOfFrames} frames; give a single 2D mammogram", code="unreadable")
-    if int(header.get("Rows") or 0) * int(header.get("Columns") or 0) > MOST_PIXELS:
-        raise InputError(f"{name}: {header.Rows} × {header.Columns} pixels are more than a mammogram has; cut it",
-                         code="unreadable")
-    if "TransferSyntaxUID" not in header.file_meta:
-        header.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
-    syntax = header.file_meta.TransferSyntaxUID
-    try:
-        ready = get_decoder(syntax).is_available
-    except NotImplementedError:
-        raise InputError(f"{name}: transfer syntax {syntax.name} cannot be read; convert it", code="unreadable"
-                         ) from None
-    if not ready:
-        raise InputError(f"{name}: compressed ({syntax.name}); pip install 'breast-bundles[dicom]' reads it",
-                         code="plugin")
-    try:
-        array = header.pixel_array
-        if header.PhotometricInterpretation == "PALETTE COLOR":
-            array = apply_color_lut(array, header)
-    except Exception:  # decoders raise many kinds
-        raise InputError(f"{name}: its pixels are truncated or damaged; copy it again", code="truncated") from None
-    return array[..., :3].astype(np.float32) if array.ndim == 3 else array
 
 
 def _look_up(name: str, stored: np.ndarray, header: FileDataset, window: bool) -> np.ndarray:

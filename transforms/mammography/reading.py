@@ -18,9 +18,10 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from transforms.dicom_pixels import MOST_PIXELS
 from transforms.errors import InputError
 from transforms.load import check_png, read_bytes, readable
-from transforms.mammography.dicom import MOST_PIXELS, is_dicom, read_dicom
+from transforms.mammography.dicom import is_dicom, read_dicom
 
 # How the files are stored: side to the edge of the image at which the chest wall lies.
 STORED: dict[str, dict[str, str]] = {
