@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import csv
 import difflib
-import io
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.errors import InputError
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SEPARATORS = ",;\t"
+_BOOKS = (".xlsx", ".xlsm")
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -77,6 +79,14 @@ class Row:
         assert value is not None
         return value
 
+    def choice(self, column: str, known: Mapping[str, _T]) -> _T:
+        """What a cell stands for, whatever its letters' case; an empty one must be known, too."""
+        text = self.text(column).lower()
+        if text not in known:
+            names = ", ".join(name or "empty" for name in known)
+            raise self.error(f"`{column}` is none of {names}; correct it, or see whether columns have slipped")
+        return known[text]
+
     def label(self, column: str) -> int | None:
         """0, 1, or None for an empty cell (`1.0` is what pandas makes of a 1 in a column with gaps)."""
         text = self.text(column).replace(",", ".") if self.decimal_comma else self.text(column)
@@ -86,49 +96,103 @@ class Row:
 
 
 def read_table(path: Path | str, required: Iterable[str] = (), canonical: Callable[[str], str | None] = str,
-               unknown: str = "", known: Iterable[str] = ()) -> list[Row]:
-    """Read a CSV file.
+               unknown: str = "", known: Iterable[str] = (), *, sheet: str | None = None, header: int = 1, legend: int = 0,
+               missing: Collection[str] = ()) -> list[Row]:
+    """Read a CSV file, or a sheet of an Excel workbook (`.xlsx`).
 
     Accepts what spreadsheet programs write: a byte order mark, semicolons or tabs between cells (with decimal
     commas, then), empty rows, empty columns at the right.
 
     Args:
-        path: the file, in UTF-8.
+        path: the file; CSV in UTF-8.
         required: columns that must be there.
-        canonical: gives a header's own name (`Exam_ID` to `exam_id`), None for a column nobody knows;
-            default: all stay as they are.
+        canonical: gives a header's own name (`Exam_ID` to `exam_id`), None for a column nobody knows, an empty text
+            for one to pass over; default: all stay as they are.
         unknown: what to do about such a column, for the error.
         known: columns that may be there, to suggest one for a column nobody knows.
+        sheet: of a workbook; default: the first.
+        header: row with the columns' names, counted from 1.
+        legend: rows below it that are no data.
+        missing: cells that say that nothing is known, `-1` for example; they become empty.
 
     Raises:
         InputError: the file cannot be read as such a table.
     """
     path = Path(path)
-    content = _decode(path)
-    first_line = content.lstrip("\r\n").split("\n", 1)[0]
-    separator = max(_SEPARATORS, key=first_line.count)
-    try:
-        records = list(csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True))
-    except csv.Error as error:
-        raise InputError(f"{path.name}: not a CSV file ({error}); check its quotation marks") from None
-    stripped = [[cell.strip() for cell in cells] for cells in records]
-    numbered = [(number, cells) for number, cells in enumerate(stripped, start=1) if any(cells)]
-    if not numbered:
-        raise InputError(f"{path.name}: empty; its first row must name the columns")
-    header = numbered[0][1]
-    columns = _columns(path.name, header, list(required), canonical, unknown, list(known))
+    columns, records, decimal_comma = _open(path, list(required), canonical, unknown, list(known), sheet, header, legend)
+    wanted = [(k, column) for k, column in enumerate(columns) if column]
     rows = []
-    for number, cells in numbered[1:]:
-        # An empty surplus cell is a spreadsheet's padding; anything else means that cells have slipped.
-        if len(cells) < len(header) or any(cells[len(header) :]):
-            raise InputError(f"{path.name}, row {number}: {len(cells)} cells below {len(header)} columns; "
-                             "put texts that contain the separator in quotation marks")
-        pairs = list(zip(columns, cells, strict=False))
-        if any(cell for column, cell in pairs if not column):
-            raise InputError(f"{path.name}, row {number}: a cell in a column without a name; name it")
-        named = {column: cell for column, cell in pairs if column}
-        rows.append(Row(path.name, number, named, decimal_comma=separator != ","))
+    for number, cells in records:
+        named = {column: cells[k].strip() for k, column in wanted}
+        if missing:
+            named = {column: "" if cell in missing else cell for column, cell in named.items()}
+        rows.append(Row(path.name, number, named, decimal_comma))
     return rows
+
+
+def read_columns(path: Path | str, columns: Sequence[str]) -> pd.DataFrame:
+    """Read some columns of a CSV file that is too long for a `Row` each, with the errors of `read_table`.
+
+    Args:
+        path: the file.
+        columns: lower-case names; others are passed over.
+
+    Returns:
+        texts, without spaces at both ends; its index is the row as a spreadsheet counts it.
+
+    Raises:
+        InputError: as `read_table`.
+    """
+    import pandas as pd
+
+    path = Path(path)
+    found, records, _ = _open(path, columns, lambda title: title.lower() if title.lower() in columns else "")
+    at = [found.index(column) for column in columns]
+    numbers, cells = [], []
+    seen: dict[str, str] = {}  # most cells of a long table are the same few texts
+    for number, record in records:
+        numbers.append(number)
+        cells.append([seen.setdefault(cell, cell) for cell in [record[k].strip() for k in at]])
+    return pd.DataFrame(cells, pd.Index(numbers), list(columns), dtype=object)
+
+
+def _open(path: Path, required: Sequence[str], canonical: Callable[[str], str | None], unknown: str = "",
+          known: Sequence[str] = (), sheet: str | None = None, header: int = 1, legend: int = 0
+          ) -> tuple[list[str], Iterator[tuple[int, list[str]]], bool]:
+    """A table's columns (empty: passed over), its rows with their numbers as they are read, and decimal commas."""
+    separator = ","
+    if path.suffix.lower() in _BOOKS:
+        records = _sheet(path, sheet)
+    elif path.suffix.lower() == ".xls":
+        raise InputError(f"{path.name}: an old Excel workbook; save it as .xlsx or as CSV")
+    else:
+        separator = _separator(path)
+        records = _lines(path, separator)
+    filled = ((number, cells) for number, cells in records if any(map(str.strip, cells)))
+    number, titles = next(((n, c) for n, c in filled if n >= header), (0, []))
+    if not titles:
+        which = "first row" if header == 1 else f"row {header}"
+        raise InputError(f"{path.name}: empty; its {which} must name the columns")
+    titles = [title.strip() for title in titles]
+    columns = _columns(path.name, titles, list(required), canonical, unknown, list(known))
+    first = number + legend + 1
+    data = ((n, c) for n, c in filled if n >= first)
+    if path.suffix.lower() in _BOOKS:  # what stands beside its columns is a person's notes
+        return columns, data, False
+    return columns, _checked(path.name, titles, data), separator != ","
+
+
+def _checked(file: str, titles: list[str], records: Iterable[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:
+    """Rows as long as the header, with nothing in columns that have no name."""
+    unnamed = [k for k, title in enumerate(titles) if not title]
+    for number, cells in records:
+        # An empty surplus cell is a spreadsheet's padding; anything else means that cells have slipped.
+        if len(cells) < len(titles) or (len(cells) > len(titles) and any(map(str.strip, cells[len(titles) :]))):
+            raise InputError(f"{file}, row {number}: {len(cells)} cells below {len(titles)} columns; "
+                             "put texts that contain the separator in quotation marks")
+        if any(cells[k].strip() for k in unnamed):
+            raise InputError(f"{file}, row {number}: a cell in a column without a name; name it")
+        yield number, cells
 
 
 def read_results(path: Path | str, columns: Sequence[str], remedy: str, **options: Any) -> pd.DataFrame:
@@ -154,16 +218,67 @@ def read_results(path: Path | str, columns: Sequence[str], remedy: str, **option
     return table
 
 
-def _decode(path: Path) -> str:
+def _text(path: Path) -> Iterator[str]:
+    """A text file's lines, read as they are needed: tables of a gigabyte exist."""
     try:
-        content = path.read_bytes().decode("utf-8-sig")
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for line in file:
+                if "\0" in line:
+                    raise ValueError
+                yield line
     except OSError as error:
         raise InputError(f"{path.name}: cannot be read ({error.strerror}); check its name") from None
-    except UnicodeDecodeError:
-        content = "\0"
-    if "\0" in content:
-        raise InputError(f"{path.name}: not a text in UTF-8; save it from the spreadsheet as `CSV UTF-8`")
-    return content
+    except ValueError:  # UnicodeDecodeError is one
+        raise InputError(f"{path.name}: not a text in UTF-8; save it from the spreadsheet as `CSV UTF-8`") from None
+
+
+def _separator(path: Path) -> str:
+    first = next((line for line in _text(path) if line.strip("\r\n")), "")
+    return max(_SEPARATORS, key=first.count)
+
+
+def _lines(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
+    try:
+        yield from enumerate(csv.reader(_text(path), delimiter=separator, strict=True), start=1)
+    except csv.Error as error:
+        raise InputError(f"{path.name}: not a CSV file ({error}); check its quotation marks") from None
+
+
+def _sheet(path: Path, sheet: str | None) -> Iterator[tuple[int, list[str]]]:
+    """A workbook's rows as texts: whole numbers without a point, dates as 2020-12-31."""
+    try:
+        import openpyxl
+    except ImportError:
+        raise InputError(f"{path.name}: a workbook, which pip install 'breast-bundles[tables]' reads; or save it "
+                         "as CSV") from None
+    try:
+        with warnings.catch_warnings():  # of styles that it does not know
+            warnings.simplefilter("ignore")
+            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except OSError as error:
+        raise InputError(f"{path.name}: cannot be read ({error.strerror or error}); check its name") from None
+    except Exception:  # a broken archive, a missing part, XML that is none
+        raise InputError(f"{path.name}: not an Excel workbook, or damaged; copy it again") from None
+    try:
+        if sheet is not None and sheet not in book.sheetnames:
+            raise InputError(f"{path.name}: has no sheet `{sheet}`; it is of another release, or edited")
+        page = book[sheet] if sheet else book.worksheets[0]
+        page.reset_dimensions()  # some programs write wrong ones
+        width = 0
+        for number, cells in enumerate(page.iter_rows(values_only=True), start=1):
+            texts = list(map(_cell, cells))
+            width = max(width, len(texts))
+            yield number, texts + [""] * (width - len(texts))
+    finally:
+        book.close()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def _columns(
