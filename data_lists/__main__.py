@@ -1,7 +1,8 @@
-"""`python -m data_lists CONVERTER`: write a dataset's datalist, one converter a dataset.
+"""`python -m data_lists CONVERTER`: write a dataset's datalist, one converter a dataset; alone, it lists them.
 
-A converter is a module with `add_arguments(parser)` and `convert(args) -> Datalist`. What all of them share
-is done here: folds for the exams that came without, writing the list, and the table of what is in it.
+A converter is a module with `add_arguments(parser)` and `convert(args) -> Datalist`; `datasets` says what each is.
+What all of them share is done here: folds for the exams that came without, where the list comes from, writing it, and
+the table of what is in it.
 """
 
 from __future__ import annotations
@@ -11,21 +12,26 @@ import importlib
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
+from data_lists.datasets import DATASETS, table
+from pipeline import __version__
 from pipeline.datalist import SPLITS, Datalist, InputError, check_names, run_main, save
 from pipeline.folds import assign_folds, assign_validation, hold_out
 
-# converter -> (module, what it reads). A module is imported only when its converter is called.
-CONVERTERS = {
-    "csv": ("data_lists.from_csv", "your own exams, from a spreadsheet saved as CSV"),
-    "csaw-cc": ("data_lists.csaw_cc", "CSAW-CC, screening mammograms of Karolinska"),
-    "tdsc-abus": ("data_lists.tdsc_abus", "the TDSC-ABUS 2023 challenge: automated breast ultrasound"),
-}
+OWN = "own"  # --folds own: official folds are ignored
+_OWN_FOLDS = 5
+# Options that name files or say how a run is made, not what is in the list.
+_UNTOLD = {"converter", "output", "name", "root", "table", "images", "exams", "lesions", "extract", "official", "folds",
+           "seed", "drop_unlabelled"}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one converter; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
+    if not argv:
+        return run_main(lambda: print(table(), "`python -m data_lists CONVERTER --help` explains one; `check A.json "
+                                      "B.json` compares lists.", sep="\n"))
     parser = argparse.ArgumentParser(
         prog="python -m data_lists",
         description="Write the datalist of a dataset.",
@@ -33,24 +39,39 @@ def main(argv: list[str] | None = None) -> int:
         "What was written is checked by `python -m pipeline verify LIST`.",
     )
     converters = parser.add_subparsers(dest="converter", metavar="CONVERTER", required=True)
-    for name, (module, text) in CONVERTERS.items():
-        sub = converters.add_parser(name, help=text, description=f"Convert {text}.",
+    for name, dataset in DATASETS.items():
+        sub = converters.add_parser(name, help=dataset.text, description=f"Convert {dataset.text}.",
                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
         if argv[:1] == [name]:
-            importlib.import_module(module).add_arguments(sub)
+            _module(name).add_arguments(sub)
             _add_shared_arguments(sub)
+    check = converters.add_parser("check", help="patients and images that lists share")
+    check.add_argument("lists", nargs="+", metavar="LIST.json")
     args = parser.parse_args(argv)
+    if args.converter == "check":
+        return run_main(lambda: importlib.import_module("data_lists.check").main(args.lists))
     return run_main(lambda: write(args))
+
+
+def _module(converter: str) -> Any:
+    return importlib.import_module(f"data_lists.{DATASETS[converter].module}")  # only when its converter is called
 
 
 def _add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="LIST.json", help="the datalist to write")
     parser.add_argument("--name", help="name of the dataset (default: the output's name)",
                         default=argparse.SUPPRESS)
-    parser.add_argument("--folds", type=int, default=5, help="number of folds, where the data bring none")
+    parser.add_argument("--folds", type=_folds, default=_OWN_FOLDS, metavar="N", help="number of folds, where the data "
+                        f"bring none; {OWN}: {_OWN_FOLDS} folds of our own, whatever the data bring")
     parser.add_argument("--held-out", type=float, metavar="SHARE", default=argparse.SUPPRESS,
                         help="share of the patients to set aside for a last test of a network trained on all others")
     parser.add_argument("--seed", type=int, default=0, help="seed of the folds")
+    parser.add_argument("--drop-unlabelled", action="store_true", help="leave out exams with a breast whose label is "
+                        "not known")
+
+
+def _folds(text: str) -> int | str:
+    return text if text == OWN else int(text)
 
 
 def write(args: argparse.Namespace) -> int:
@@ -61,7 +82,11 @@ def write(args: argparse.Namespace) -> int:
     if not 0 <= args.seed < 2**32:
         raise InputError(f"--seed {args.seed}: give a whole number from 0 to {2**32 - 1}")
     args.name = getattr(args, "name", None) or output.stem
-    datalist = importlib.import_module(CONVERTERS[args.converter][0]).convert(args)
+    args.official = args.folds != OWN
+    args.folds = args.folds if args.official else _OWN_FOLDS
+    datalist = _module(args.converter).convert(args)
+    if args.drop_unlabelled:
+        _drop_unlabelled(datalist)
     if not datalist.exams:
         raise InputError("no exam was found; check what the converter was given")
     check_names(datalist.exams)
@@ -75,13 +100,39 @@ def write(args: argparse.Namespace) -> int:
         datalist.folds = assign_folds(datalist.exams, args.folds, args.seed)
     elif not datalist.folds:
         datalist.folds = assign_validation(datalist.exams, len(given), args.seed)
-    try:
-        save(datalist, output)
-    except OSError as error:
-        raise InputError(f"-o {output.name}: cannot be written ({error.strerror}); choose another") from None
+    _tell_source(datalist, args)
+    save(datalist, output)
     print(summary(datalist))
     print(f"\nwrote {args.output}; check its images with `python -m pipeline verify {args.output}`")
     return 0
+
+
+def _drop_unlabelled(datalist: Datalist) -> None:
+    """Leave out exams with a breast whose label is not known, and count them."""
+    whole = [exam for exam in datalist.exams
+             if exam.breasts and all(breast.get("malignant") is not None for breast in exam.breasts.values())]
+    dropped = len(datalist.exams) - len(whole)
+    datalist.source.setdefault("left_out", {})["exams with a breast whose label is not known"] = dropped
+    datalist.exams = whole
+
+
+def _tell_source(datalist: Datalist, args: argparse.Namespace) -> None:
+    """Where the list comes from, for all that is made of it; and on standard error what was left out."""
+    dataset, breasts = DATASETS[args.converter], Counter(
+        _label(breast) for exam in datalist.exams for breast in exam.breasts.values())
+    datalist.truth = datalist.truth or dataset.truth
+    options = {name: value for name, value in sorted(vars(args).items())
+               if name not in _UNTOLD and isinstance(value, (bool, int, float, str))}
+    datalist.source = {
+        "converter": args.converter, "version": __version__, "options": options,
+        "label_rule": datalist.source.get("label_rule") or dataset.rule, "licence": dataset.licence,
+        "counts": {"exams": len(datalist.exams), "patients": len({exam.patient_id for exam in datalist.exams}),
+                   **{f"{kind} breasts": count for kind, count in sorted(breasts.items())}},
+        "left_out": datalist.source.get("left_out", {}),
+        **({"split": datalist.source["split"]} if datalist.source.get("split") else {}),
+    }
+    for what, count in datalist.source["left_out"].items():
+        print(f"left out: {count} {what}", file=sys.stderr)
 
 
 def summary(datalist: Datalist) -> str:
@@ -90,6 +141,8 @@ def summary(datalist: Datalist) -> str:
     breasts = Counter(_label(breast) for exam in exams for breast in exam.breasts.values())
     lesions = [lesion for exam in exams for lesion in exam.lesions]
     malignant = sum(lesion.malignant == 1 for lesion in lesions)
+    unplaced = sum(lesion.point is None for lesion in lesions)
+    findings = [finding for exam in exams for finding in exam.findings]
     images = Counter(image for exam in exams for image in exam.images)
     kinds = ", ".join(f"{breasts[kind]} {kind}" for kind in ("malignant", "benign", "none", "unknown"))
     lines = [
@@ -98,6 +151,10 @@ def summary(datalist: Datalist) -> str:
         f"  images    {', '.join(f'{image} {count}' for image, count in images.items())}",
         f"  breasts   {breasts.total()}: {kinds}",
         f"  lesions   {len(lesions)}: {malignant} malignant",
+        *([f"  places    {unplaced} lesions without a point"] if unplaced else []),
+        *([f"  findings  {len(findings)}: {sum(f.malignant == 1 for f in findings)} malignant"] if findings else []),
+        *([f"  labels    by {datalist.truth}"] if datalist.truth else []),
+        *([f"  split     {datalist.source['split']}"] if datalist.source.get("split") else []),
         "",
         f"  {'fold':<6}" + "".join(f"{split:>12}" for split in SPLITS) + f"{'malignant in test':>20}",
     ]

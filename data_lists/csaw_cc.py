@@ -13,13 +13,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
-import sys
 from collections import Counter
 from pathlib import Path
 
-from pipeline.datalist import Datalist, Exam, InputError
+from data_lists.files import LEAST, Matched, Tree, told
+from pipeline.datalist import Datalist, Exam
 from pipeline.files.tables import Row, read_table
 from pipeline.names import RULE, is_name
 
@@ -42,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--other-breast", choices=("negative", "unknown"), default="negative",
                         help="label of the breast without cancer of a patient with cancer")
     parser.add_argument("--skip-missing", action="store_true", help="leave out images whose files are not there")
+    parser.add_argument("--least", type=float, default=LEAST, metavar="SHARE",
+                        help="share of the listed images that must be there")
 
 
 def convert(args: argparse.Namespace) -> Datalist:
@@ -50,38 +51,20 @@ def convert(args: argparse.Namespace) -> Datalist:
     Raises:
         InputError: the table cannot be read, rows contradict each other, or files are missing.
     """
-    root = Path(args.images).absolute()
-    if not root.is_dir():
-        raise InputError(f"--images {root.name}: no such folder; give the one with the DICOM files")
+    tree = Tree(args.images, "--images ")
     rows = read_table(args.table, _COLUMNS, str.lower, "")  # the table has columns besides
     exams: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         exams.setdefault((row.required("anon_patientid"), row.required("exam_year")), []).append(row)
     left_out: Counter[str] = Counter()
-    files = _find_files(root, {row.required("anon_filename") for row in rows})
-    kept = [exam for own in exams.values() if (exam := _exam(own, files, args, left_out))]
-    missing = left_out["images without a file"]
-    if missing and not args.skip_missing:
-        names = (row.text("anon_filename") for own in exams.values() for row in own)
-        first = next(name for name in names if name not in files)
-        raise InputError(f"{missing} of {len(rows)} images are not in --images, the first is {Path(first).name}; "
-                         "complete the download, or leave them out with --skip-missing")
-    for what, count in left_out.items():
-        print(f"left out: {count} {what}", file=sys.stderr)
-    return Datalist(args.name, "MG", root, kept)
+    matched = Matched()
+    kept = [exam for own in exams.values() if (exam := _exam(own, tree, matched, args, left_out))]
+    matched.check(0.0 if args.skip_missing else args.least, left_out, ", or leave them out with --skip-missing")
+    return Datalist(args.name, "MG", tree.root, kept, source={"left_out": told(left_out)})
 
 
-def _find_files(root: Path, wanted: set[str]) -> dict[str, str]:
-    """File name to path relative to the root; of files with one name the first in alphabetical order."""
-    found: dict[str, str] = {}
-    for folder, folders, names in os.walk(root):
-        folders.sort()
-        for name in wanted.intersection(names) - found.keys():
-            found[name] = (Path(folder) / name).relative_to(root).as_posix()
-    return found
-
-
-def _exam(rows: list[Row], files: dict[str, str], args: argparse.Namespace, left_out: Counter[str]) -> Exam | None:
+def _exam(rows: list[Row], tree: Tree, matched: Matched, args: argparse.Namespace, left_out: Counter[str]
+          ) -> Exam | None:
     """One exam of its images' rows; None where it is left out."""
     first = rows[0]
     for row in rows[1:]:
@@ -100,7 +83,7 @@ def _exam(rows: list[Row], files: dict[str, str], args: argparse.Namespace, left
         if detection == "unknown" or ill is None:
             left_out["exams of cancers without timing or side"] += 1
             return None
-    exam = Exam(exam_id, first.text("anon_patientid"), _images(rows, files, left_out), {})
+    exam = Exam(exam_id, first.text("anon_patientid"), _images(rows, tree, matched, left_out), {})
     for side in sorted({view[0] for view in exam.images}):
         malignant: int | None = 0
         if side == ill:
@@ -127,7 +110,7 @@ def _detection(row: Row) -> str:
     return "negative" if not case else _DETECTION.get(int(timing or 0), "unknown")
 
 
-def _images(rows: list[Row], files: dict[str, str], left_out: Counter[str]) -> dict[str, str]:
+def _images(rows: list[Row], tree: Tree, matched: Matched, left_out: Counter[str]) -> dict[str, str]:
     """View to path; of repeated views the one with the lowest number that is there."""
     images: dict[str, str] = {}
     for row in sorted(rows, key=_number):
@@ -135,12 +118,12 @@ def _images(rows: list[Row], files: dict[str, str], left_out: Counter[str]) -> d
         if side is None or view not in _VIEWS:
             raise row.error("`imagelaterality` or `viewposition` is none of Left, Right, CC, MLO; correct the table")
         name = f"{side}-{view}"
-        if row.text("anon_filename") not in files:
-            left_out["images without a file"] += 1
-        elif name in images:
+        file = row.text("anon_filename")
+        path = matched.add(tree.named(file), Path(file).name)
+        if path is not None and name in images:
             left_out["repeated views"] += 1
-        else:
-            images[name] = files[row.text("anon_filename")]
+        elif path is not None:
+            images[name] = path
     return {name: images[name] for name in sorted(images)}
 
 

@@ -16,24 +16,28 @@ Train/DATA/DATA_000.nrrd   Train/MASK/MASK_000.nrrd   Train/labels.csv   Train/b
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from data_lists import splits
+from data_lists.files import Matched, Tree, told
+from data_lists.files import add_arguments as add_root
+from data_lists.splits import official_test
 from pipeline.datalist import Datalist, Exam, InputError, Lesion, image_shape
 from pipeline.files.tables import Row, read_table
-from pipeline.folds import set_aside
 
 SPACING = (0.2, 0.073, 0.475674)  # mm along the file's axes, by the organisers
 TEST = "test"
-_ENOUGH = 0.9  # of the listed cases must be on disk
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The converter's own options."""
-    parser.add_argument("root", help="folder that holds Train, Validation and Test, or some of them")
+    add_root(parser, "folder that holds Train, Validation and Test, or some of them")
+    splits.add_arguments(parser)
     parser.add_argument("--spacing", metavar="A,B,C", default=",".join(map(str, SPACING)),
                         help="mm between voxels along the files' three axes")
     parser.add_argument("--boxes", choices=("auto", "reversed", "file"), default="auto",
@@ -64,27 +68,17 @@ def convert(args: argparse.Namespace) -> Datalist:
     Raises:
         InputError: no part is there, a table cannot be read, too few files match, or boxes lie outside their volumes.
     """
-    root = Path(args.root).absolute()
-    tables = sorted(path for path in root.rglob("*.csv") if path.name.lower() == "labels.csv")
-    if not tables:
-        raise InputError(f"{root.name}: no labels.csv in it; name the folder that holds Train, Validation and Test")
-    spacing = _spacing(args.spacing)
-    cases, lacking = [], 0
-    for table in tables:
-        found, missing = _read_part(table)
-        cases += found
-        lacking += missing
-    if len(cases) < _ENOUGH * (len(cases) + lacking):
-        raise InputError(f"{root.name}: {lacking} of {len(cases) + lacking} listed volumes are not on disk; unpack the "
-                         "rest, or correct data_path")
-    if lacking:
-        print(f"warning: {lacking} listed volumes are not on disk and are left out")
+    tree = Tree(args.root)
+    if not (tables := tree.all_named("labels.csv")):
+        raise tree.stranger("tdsc-abus", "no labels.csv in it")
+    spacing, matched, left_out = _spacing(args.spacing), Matched(), Counter[str]()
+    cases = [case for table in tables for case in _read_part(tree, table, matched)]
+    matched.check(args.least, left_out)
     order = _order(cases, args.boxes)
-    exams = [_exam(case, root, spacing, order) for case in cases]
-    folds = {}
-    if {TEST} < {case.part for case in cases}:
-        folds = set_aside(exams, {f"TDSC{c.number:03d}" for c in cases if c.part == TEST}, args.folds, args.seed)
-    return Datalist(args.name, "US", root, exams, folds)
+    exams = [_exam(case, tree.root, spacing, order) for case in cases]
+    test = {f"TDSC{case.number:03d}" for case in cases if case.part == TEST}
+    folds, split = official_test(exams, lambda exam: exam.exam_id in test, args)
+    return Datalist(args.name, "US", tree.root, exams, folds, source={"left_out": told(left_out), "split": split})
 
 
 def _spacing(text: str) -> list[float]:
@@ -97,17 +91,18 @@ def _spacing(text: str) -> list[float]:
     return spacing
 
 
-def _read_part(labels: Path) -> tuple[list[_Case], int]:
-    """The cases of one labels.csv and the box table beside it, and how many volumes are not on disk."""
-    folder = labels.parent
-    boxes = next((p for p in sorted(folder.iterdir()) if p.name.lower() == "bbx_labels.csv"), None)
-    if boxes is None:
+def _read_part(tree: Tree, table: str, matched: Matched) -> list[_Case]:
+    """The cases of one labels.csv and of the box table beside it."""
+    labels = tree.root / table
+    folder, beside = labels.parent, table.rpartition("/")[0]
+    name = next((name for name in tree.folders[beside or "."] if name.lower() == "bbx_labels.csv"), None)
+    if name is None:
         raise InputError(f"{folder.name}: no bbx_labels.csv beside its labels.csv; copy it there")
+    boxes = folder / name
     columns = [f"{what}_{axis}" for what in ("c", "len") for axis in "xyz"]
     known = {int(row.required_number("id")): [row.required_number(c) for c in columns]
              for row in read_table(str(boxes), ["id", *columns], _kept("id", *columns), "")}
-    on_disk = {path.name.lower(): path for path in sorted(folder.rglob("*.nrrd"))}
-    found, lacking = [], 0
+    found = []
     wanted = ("case_id", "label", "data_path", "mask_path")
     for row in read_table(str(labels), list(wanted), _kept(*wanted), ""):
         number = int(row.required_number("case_id"))
@@ -115,14 +110,13 @@ def _read_part(labels: Path) -> tuple[list[_Case], int]:
             raise row.error("`label` is neither M nor B; correct it")
         if number not in known:
             raise row.error(f"case {number} has no box in {boxes.name}; add it, or remove the row")
-        image = _file(row, "data_path", folder, on_disk)
+        image = matched.add(_file(row, "data_path", tree, beside), f"volume {number}")
         if image is None:
-            lacking += 1
             continue
         numbers = np.asarray(known[number])
-        found.append(_Case(number, image, _file(row, "mask_path", folder, on_disk), numbers[:3], numbers[3:],
+        found.append(_Case(number, image, _file(row, "mask_path", tree, beside), numbers[:3], numbers[3:],
                            int(row.text("label").upper() == "M"), folder.name.lower()))
-    return found, lacking
+    return found
 
 
 def _kept(*names: str) -> Callable[[str], str | None]:
@@ -130,11 +124,12 @@ def _kept(*names: str) -> Callable[[str], str | None]:
     return lambda title: title.lower() if title.lower() in names else f"note_{title.lower()}"
 
 
-def _file(row: Row, column: str, folder: Path, on_disk: dict[str, Path]) -> Path | None:
-    """A file by its path in the table, whose slashes lean either way, or else by its name anywhere below."""
-    relative = row.required(column).replace("\\", "/")
-    path = folder / relative
-    return path if path.is_file() else on_disk.get(relative.rsplit("/", 1)[-1].lower())
+def _file(row: Row, column: str, tree: Tree, beside: str) -> Path | None:
+    """A file by its name, anywhere below its table; the table's slashes lean either way."""
+    below = f"{beside}/" if beside else ""
+    name = row.required(column).replace("\\", "/").rsplit("/", 1)[-1]
+    found = next((path for path in tree.all_named(name) if path.startswith(below)), None)
+    return None if found is None else tree.root / found
 
 
 def _order(cases: list[_Case], asked: str) -> slice:

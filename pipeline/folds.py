@@ -70,9 +70,14 @@ def hold_out(exams: Iterable[Exam], share: float, count: int = 5, seed: int = 0)
 def set_aside(exams: Iterable[Exam], patients: Collection[str], count: int = 5, seed: int = 0) -> dict[str, int]:
     """Hold out the exams of given patients, as `hold_out`, for datasets that name their test set."""
     exams = list(exams)
-    for exam in exams:
-        if exam.patient_id in patients:
-            exam.fold, exam.held_out, exam.validation_folds = count, True, []
+    return set_aside_exams(exams, [exam for exam in exams if exam.patient_id in patients], count, seed)
+
+
+def set_aside_exams(exams: Iterable[Exam], aside: Iterable[Exam], count: int = 5, seed: int = 0) -> dict[str, int]:
+    """Hold out given exams, as `set_aside`, for splits that are not by patient."""
+    exams = list(exams)
+    for exam in aside:
+        exam.fold, exam.held_out, exam.validation_folds = count, True, []
     folds = assign_folds([exam for exam in exams if not exam.held_out], count, seed)
     return {**folds, "count": count + 1, "held_out": count}
 

@@ -94,7 +94,7 @@ def source_rows(source: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Where the datalist comes from, in words: a table's rows."""
     if "converter" in source:
         yield "Datalist", f"converter {source['converter']}, version {source.get('version', '?')}"
-    for key, name in (("label_rule", "Label rule"), ("licence", "Licence of the data")):
+    for key, name in (("label_rule", "Label rule"), ("split", "Split"), ("licence", "Licence of the data")):
         if source.get(key):
             yield name, str(source[key])
     for key, name in (("options", "Options"), ("counts", "In the list"), ("left_out", "Left out")):
