@@ -21,7 +21,7 @@ _PLACE = ["SOPClassUID", "SeriesInstanceUID", "StudyInstanceUID", "Modality", "S
 # What tells the volumes of one series apart, the surest first. ContentTime alone may differ from slice to slice.
 TIMES = ["TemporalPositionIdentifier", "AcquisitionNumber", "TriggerTime", "AcquisitionTime", "ContentTime"]
 _KIND = ["ImageType", "RepetitionTime", "EchoTime", "FlipAngle", "ScanOptions", "ScanningSequence", "AcquisitionDate",
-         "SeriesTime", "ContrastBolusAgent", "InversionTime"]
+         "SeriesTime", "ContrastBolusAgent", "InversionTime", "InstanceNumber"]
 _PIXELS = ["BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PhotometricInterpretation"]
 _TAGS: list[Any] = [*_PLACE, *TIMES, *_KIND, *_PIXELS]
 _ANGLE = 1e-3  # largest difference of direction cosines within a series
@@ -85,7 +85,7 @@ def scan(folder: Path, deep: bool = False) -> dict[str, list[Slice]]:
                          code="missing")
     found: dict[str, list[Slice]] = defaultdict(list)
     for path in sorted(folder.rglob("*") if deep else folder.iterdir()):
-        if path.is_file() and (each := _slice(path)) is not None:
+        if path.is_file() and (each := read_slice(path)) is not None:
             found[str(each.header.get("SeriesInstanceUID", ""))].append(each)
     if not found:
         raise InputError(f"{folder.name}: holds no DICOM image; give the folder of one series", code="missing")
@@ -142,7 +142,7 @@ def describe(found: Iterable[Sequence[Slice]]) -> str:
     return ", ".join(f"number {own[0].header.get('SeriesNumber', '?')} with {len(own)} files" for own in found)
 
 
-def _slice(path: Path) -> Slice | None:
+def read_slice(path: Path) -> Slice | None:
     """What is needed of a file's header; None for other kinds of files, and for DICOM without an image."""
     named = path.suffix.lower() == ".dcm"
     try:

@@ -7,14 +7,13 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
-import numpy as np
 from monai.config import KeysCollection
 from monai.data.utils import list_data_collate
 from monai.transforms import MapTransform
 
 from pipeline import answers
 from pipeline.errors import InputError
+from pipeline.files.atomic import write_volume
 from transforms.breast_mri.dicom_exam import study_uids
 from transforms.breast_mri.exam_files import find_contrasts
 from transforms.load import is_image
@@ -98,9 +97,7 @@ class SaveResultd(MapTransform):
         heat = result[self.keys[0]]
         told = {"exam_id": name, **result["result"], "notes": result.get("notes", "").splitlines()}
         with answers.answer(self.output_dir, name, told, result[self.image_key].meta["digests"]) as folder:
-            image = nib.Nifti1Image(np.asarray(heat[0].cpu()), np.asarray(heat.meta["original_affine"]))
-            image.header.set_xyzt_units("mm", "sec")
-            nib.save(image, folder / f"{name}_heatmap.nii.gz")
+            write_volume(folder / f"{name}_heatmap.nii.gz", heat[0].cpu(), heat.meta["original_affine"])
             save_preview(result[self.image_key], result["heatmap_breasts"], result["result"],
                          folder / f"{name}_preview.png", self.shown)
         for note in told["notes"]:

@@ -6,7 +6,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import torch
 from monai.config import KeysCollection
@@ -15,6 +14,7 @@ from monai.transforms import MapTransform
 from pipeline import answers
 from pipeline.breast_mri import answer_exams as exams
 from pipeline.errors import InputError
+from pipeline.files.atomic import write_volume
 from pipeline.files.tables import read_table
 from transforms.breast_mri.exam_maps import maps_to_exam
 from transforms.grid import Grid, triple
@@ -112,9 +112,7 @@ class SaveLesionsd(MapTransform):
         heat = _in_exam(answer["heatmap"].cpu(), result["places"], exam)
         result["result"]["notes"] = result.get("notes", "").splitlines()
         with answers.answer(self.output_dir, name, result["result"], result["digests"], "lesions") as folder:
-            image = nib.Nifti1Image(heat, exam.affine)
-            image.header.set_xyzt_units("mm", "sec")
-            nib.save(image, folder / f"{name}_heatmap.nii.gz")
+            write_volume(folder / f"{name}_heatmap.nii.gz", heat, exam.affine)
             _picture(result, scores, answer["heatmap"].cpu().numpy(), folder / f"{name}_lesions.png")
         for note in result["result"]["notes"]:
             print(f"{name}: note: {note}", flush=True)

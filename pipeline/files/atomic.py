@@ -104,3 +104,19 @@ def write_arrays(path: Path | str, **arrays: Any) -> None:
     """Write arrays by name as compressed `.npz`."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
+
+
+def write_volume(path: Path | str, array: Any, affine: Any) -> None:
+    """Write a volume as NIfTI (`.nii.gz`), whose header carries no name, date or path.
+
+    Args:
+        path: the file.
+        array: `(X, Y, Z)`.
+        affine: `(4, 4)`, voxel index to RAS millimetres.
+    """
+    import nibabel as nib  # slow to import, and only volumes need it
+
+    image = nib.Nifti1Image(np.asarray(array), np.asarray(affine))
+    image.header.set_xyzt_units("mm", "sec")
+    with replacing(path, ".nii.gz") as temporary:
+        nib.save(image, temporary)

@@ -16,6 +16,7 @@ from pipeline.files.receipts import demand, digest_of, is_sealed, sealed
 _AGAIN = "run prepare.yaml again, exams that are ready are kept"
 SCHEMA = "breast-bundles/prepared/3"
 LIST = "prepared.json"
+_ASIDE = ("datalist", "truth", "source")  # what may change without the cases being others
 
 
 def save(folder: Path | str, content: Mapping[str, Any], datalist: Path | str) -> None:
@@ -26,7 +27,7 @@ def save(folder: Path | str, content: Mapping[str, Any], datalist: Path | str) -
         content: cases and what they were prepared with.
         datalist: what they were prepared from; its place may change, and is not part of the digest.
     """
-    write_json(Path(folder) / LIST, sealed({**content, "datalist": os.path.relpath(datalist, folder)}, "datalist"))
+    write_json(Path(folder) / LIST, sealed({**content, "datalist": os.path.relpath(datalist, folder)}, *_ASIDE))
 
 
 def load(folder: Path | str) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def load(folder: Path | str) -> dict[str, Any]:
         raise InputError(f"{path.name}: damaged; {_AGAIN}") from None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise InputError(f"{path.name}: not a prepared dataset ({SCHEMA}); run prepare.yaml again")
-    if not is_sealed(content, "datalist"):
+    if not is_sealed(content, *_ASIDE):
         raise InputError(f"{path.name}: was changed since prepare.yaml wrote it; correct labels and folds in the "
                          f"datalist, then {_AGAIN}", code="changed")
     return content

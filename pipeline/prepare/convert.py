@@ -6,14 +6,12 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from pipeline.datalist import Datalist, Exam, load, save
 from pipeline.errors import InputError
-from pipeline.files.atomic import leftovers, replacing
+from pipeline.files.atomic import leftovers, write_volume
 from transforms.load import read_image
 
 
@@ -64,8 +62,5 @@ def _write(exam: Exam, path: Path, there: Path) -> None:
         image = read_image(path)
     except InputError as error:
         raise InputError(f"exam {exam.exam_id}: {error}", code=error.code) from None
-    nifti = nib.Nifti1Image(np.asarray(image.array), image.affine)
-    nifti.header.set_xyzt_units("mm", "sec")
     leftovers(there.parent)
-    with replacing(there) as temporary:
-        nib.save(nifti, temporary)
+    write_volume(there, image.array, image.affine)

@@ -18,8 +18,8 @@ CORRIDOR = ("datalist", "folds", "errors", "names", "answers", "files", "verify"
             "networks", "metrics", "prediction_rows")
 # package -> what of ours it may import, besides itself
 ALLOWED = {"transforms": (), "pipeline": ("transforms",),
-           "data_lists": ("pipeline.datalist", "pipeline.folds", "pipeline.files", "pipeline.names", "pipeline.__version__",
-                          "transforms.dicom_volumes", "transforms.dicom_series", "transforms.load")}
+           "data_lists": ("pipeline.datalist", "pipeline.folds", "pipeline.files", "pipeline.names",
+                          "pipeline.__version__", "transforms.dicom_volumes", "transforms.dicom_series", "transforms.load")}
 FILES = [path for package in ALLOWED for path in sorted((ROOT / package).rglob("*.py"))]
 
 
