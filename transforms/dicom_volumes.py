@@ -21,7 +21,7 @@ _PLACE = ["SOPClassUID", "SeriesInstanceUID", "StudyInstanceUID", "Modality", "S
 # What tells the volumes of one series apart, the surest first. ContentTime alone may differ from slice to slice.
 TIMES = ["TemporalPositionIdentifier", "AcquisitionNumber", "TriggerTime", "AcquisitionTime", "ContentTime"]
 _KIND = ["ImageType", "RepetitionTime", "EchoTime", "FlipAngle", "ScanOptions", "ScanningSequence", "AcquisitionDate",
-         "SeriesTime", "ContrastBolusAgent", "InversionTime", "InstanceNumber"]
+         "SeriesTime", "ContrastBolusAgent", "InversionTime", "InstanceNumber", "SliceLocation"]
 _PIXELS = ["BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PhotometricInterpretation"]
 _TAGS: list[Any] = [*_PLACE, *TIMES, *_KIND, *_PIXELS]
 _ANGLE = 1e-3  # largest difference of direction cosines within a series
