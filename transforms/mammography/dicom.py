@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import warnings
 import zlib
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ _TAGS: list[Any] = [
     "ViewPosition", "ViewCodeSequence", "PatientOrientation", "PixelSpacing", "ImagerPixelSpacing",
 ]
 _VIEW_CODES = {"399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226": "MLO"}  # SNOMED CT, SNOMED RT
+# CBIS-DDSM writes the picture's name where the patient's id belongs: Mass-Training_P_00001_LEFT_CC.
+_IMAGE_AS_PATIENT = re.compile(r"^(?:Mass|Calc)-(?:Training|Test)_(P_\d{5})_.*")
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -111,7 +114,10 @@ def _check_deflated(name: str, raw: bytes) -> None:
 
 def _origin(header: FileDataset) -> dict[str, str]:
     """Digests of patient and study, and the pixels' intent, of what the header says."""
-    said = {"patient": header.get("PatientID"), "study": header.get("StudyInstanceUID")}
+    named = str(header.get("PatientID") or "")
+    patient = _IMAGE_AS_PATIENT.sub(r"\1", named)
+    study = header.get("StudyInstanceUID") if patient == named else None  # there, each picture is a study too
+    said = {"patient": patient, "study": study}
     origin = {what: hashlib.sha256(str(value).encode()).hexdigest() for what, value in said.items() if value}
     intent = str(header.get("PresentationIntentType") or "")
     return {**origin, "intent": intent} if intent in ("FOR PROCESSING", "FOR PRESENTATION") else origin
