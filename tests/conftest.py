@@ -378,3 +378,49 @@ def write_series(folder: Path, array: np.ndarray, affine: np.ndarray = AFFINE, *
 def make_series() -> Callable[..., str]:
     """`write_series`, for tests of DICOM."""
     return write_series
+
+
+def write_mammogram(path: Path, side: str = "L", shape: tuple[int, int] = (60, 40), *, pixels: np.ndarray | None = None,
+                    bits: int = 16, **tags: Any) -> None:
+    """Write a mammogram as DICOM: a breast with the chest wall at its side's usual edge, or given pixels.
+
+    Args:
+        path: folders above are made.
+        side: L or R, of the drawn breast.
+        shape: rows and columns of the drawn breast.
+        pixels: `(rows, columns)`, instead of it.
+        bits: 8 or 16.
+        tags: by keyword; with `PhotometricInterpretation="MONOCHROME1"` the stored values are the inverse.
+    """
+    import pydicom
+    from pydicom.dataset import FileDataset, FileMetaDataset
+
+    if pixels is None:
+        rows, columns = np.indices(shape)
+        inside = ((rows - shape[0] / 2) / (0.4 * shape[0])) ** 2 + (columns / (0.7 * shape[1])) ** 2 < 1
+        pixels = inside * (900 - 5 * columns) if bits == 16 else inside * (200 - columns)
+        pixels = pixels if side == "L" else pixels[:, ::-1]
+    if tags.get("PhotometricInterpretation") == "MONOCHROME1":
+        pixels = pixels.max() - pixels
+    path.parent.mkdir(parents=True, exist_ok=True)
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = pydicom.uid.DigitalMammographyXRayImageStorageForPresentation
+    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    file = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    file.SOPClassUID, file.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    file.SeriesInstanceUID, file.Modality = pydicom.uid.generate_uid(), "MG"
+    file.Rows, file.Columns = pixels.shape
+    file.SamplesPerPixel, file.PhotometricInterpretation, file.PixelRepresentation = 1, "MONOCHROME2", 0
+    file.BitsAllocated = file.BitsStored = bits
+    file.HighBit = bits - 1
+    for tag, value in tags.items():
+        setattr(file, tag, value)
+    file.PixelData = pixels.astype(f"<u{bits // 8}").tobytes() + b"\0" * (pixels.size * bits // 8 % 2)
+    file.save_as(path, enforce_file_format=True)
+
+
+@pytest.fixture
+def make_mammogram() -> Callable[..., None]:
+    """`write_mammogram`, for tests of converters."""
+    return write_mammogram

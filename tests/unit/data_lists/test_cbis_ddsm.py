@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 import pytest
-from pydicom.dataset import FileDataset, FileMetaDataset
 
 from data_lists.__main__ import main
 from pipeline.datalist import Exam, load
@@ -22,33 +20,8 @@ MASS = ("patient_id,breast_density,left or right breast,image view,abnormality i
 SHAPE = (60, 40)
 
 
-def write_picture(path: Path, pixels: np.ndarray, patient: str, series: str = "", bits: int = 16) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = pydicom.uid.SecondaryCaptureImageStorage
-    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
-    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    file = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    file.SOPClassUID, file.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    file.SeriesInstanceUID = series or pydicom.uid.generate_uid()
-    file.PatientID, file.Modality, file.PatientOrientation = patient, "MG", "CC"
-    file.Rows, file.Columns = pixels.shape
-    file.SamplesPerPixel, file.PhotometricInterpretation, file.PixelRepresentation = 1, "MONOCHROME2", 0
-    file.BitsAllocated = file.BitsStored = bits
-    file.HighBit = bits - 1
-    file.PixelData = pixels.astype(f"<u{bits // 8}").tobytes()
-    file.save_as(path, enforce_file_format=True)
-
-
-def breast(side: str) -> np.ndarray:
-    """A breast whose chest wall is at the usual edge."""
-    rows, columns = np.indices(SHAPE)
-    pixels = ((rows - 30) ** 2 / 600 + columns**2 / 800 < 1) * (900.0 - columns)
-    return pixels if side == "LEFT" else pixels[:, ::-1]
-
-
 @pytest.fixture
-def cbis(tmp_path: Path) -> Path:
+def cbis(tmp_path: Path, make_mammogram: Any) -> Path:
     """Patients in one part each, but P_00009 in both; its left CC is there twice; a lesion's files are swapped."""
     root = tmp_path / "cbis"
     lesions = [  # kind, part, patient, side, view, number, pathology
@@ -65,12 +38,13 @@ def cbis(tmp_path: Path) -> Path:
         name = f"{kind.title()}-{'Training' if part == 'train' else 'Test'}_{patient}_{side}_{view}"
         folder = root / "CBIS-DDSM"
         if not (folder / name).exists():
-            write_picture(folder / name / "1.2.3" / "1.000000-full mammogram images-1" / "1-1.dcm", breast(side), name)
+            make_mammogram(folder / name / "1.2.3" / "1.000000-full mammogram images-1" / "1-1.dcm", side[0], SHAPE,
+                           PatientID=name, PatientOrientation="CC")
         mask = np.zeros(SHAPE)
         mask[10 + number:20, 5:12 + i % 3] = 255
         crop = np.full((9, 7), 200)
         for n, pixels in enumerate((crop, mask) if i % 2 else (mask, crop), start=1):  # swapped in every second row
-            write_picture(folder / f"{name}_{number}" / "1.2.4" / "1.0-ROI-1" / f"1-{n}.dcm", pixels, name, bits=8)
+            make_mammogram(folder / f"{name}_{number}" / "1.2.4" / "1.0-ROI-1" / f"1-{n}.dcm", pixels=pixels, bits=8)
         density = "breast_density" if kind == "mass" else "breast density"
         header = MASS.replace("breast_density", density)
         paths = [f"{name}/1.2.3/1.9.{i}/000000.dcm", f"{name}_{number}/1.2.4/1.8/000000.dcm",
