@@ -66,8 +66,7 @@ def _add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--held-out", type=float, metavar="SHARE", default=argparse.SUPPRESS,
                         help="share of the patients to set aside for a last test of a network trained on all others")
     parser.add_argument("--seed", type=int, default=0, help="seed of the folds")
-    parser.add_argument("--drop-unlabelled", action="store_true", help="leave out exams with a breast whose label is "
-                        "not known")
+    parser.add_argument("--drop-unlabelled", action="store_true", help="leave out breasts whose label is not known")
 
 
 def _folds(text: str) -> int | str:
@@ -108,12 +107,18 @@ def write(args: argparse.Namespace) -> int:
 
 
 def _drop_unlabelled(datalist: Datalist) -> None:
-    """Leave out exams with a breast whose label is not known, and count them."""
-    whole = [exam for exam in datalist.exams
-             if exam.breasts and all(breast.get("malignant") is not None for breast in exam.breasts.values())]
-    dropped = len(datalist.exams) - len(whole)
-    datalist.source.setdefault("left_out", {})["exams with a breast whose label is not known"] = dropped
-    datalist.exams = whole
+    """Leave out breasts whose label is not known, with their views and lesions, and exams that have no other."""
+    left_out = Counter[str]()
+    for exam in datalist.exams:
+        unknown = {side for side, breast in exam.breasts.items() if breast.get("malignant") is None}
+        left_out["breasts whose label is not known"] += len(unknown)
+        exam.breasts = {side: breast for side, breast in exam.breasts.items() if side not in unknown}
+        exam.lesions = [lesion for lesion in exam.lesions if lesion.side not in unknown]
+        exam.findings = [finding for finding in exam.findings if finding.view[0] not in unknown]
+        if datalist.modality == "MG":
+            exam.images = {view: path for view, path in exam.images.items() if view[0] not in unknown}
+    datalist.exams = [exam for exam in datalist.exams if exam.breasts]
+    datalist.source.setdefault("left_out", {}).update({what: count for what, count in left_out.items() if count})
 
 
 def _tell_source(datalist: Datalist, args: argparse.Namespace) -> None:

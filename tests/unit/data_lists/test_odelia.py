@@ -88,7 +88,7 @@ def test_withheld_labels_are_unknown_and_dropped_only_when_asked(tmp_path: Path)
     table.write_text("\n".join([lines[0], lines[1][:-1], *lines[2:]]) + "\n")
     assert convert(root) == 0 and exams(root)["CAM_000_left"].breasts["L"] == {"malignant": None, "benign": None}
     assert convert(root, "--drop-unlabelled") == 0 and "CAM_000_left" not in exams(root)
-    assert load(tmp_path / "list.json").source["left_out"] == {"exams with a breast whose label is not known": 1}
+    assert load(tmp_path / "list.json").source["left_out"] == {"breasts whose label is not known": 1}
 
 
 def test_the_bilateral_form(tmp_path: Path) -> None:
