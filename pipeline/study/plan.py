@@ -19,6 +19,9 @@ from pipeline.errors import InputError
 from pipeline.files.receipts import digest, digest_of
 from pipeline.study.step import Step
 
+# Of an overlay for training, what preparation has as well and does not take from it.
+_NOT_PREPARED = ("imports", "initialize", "run", "workers", "bundle_root", "dataset_dir", "output_dir", "datalist")
+
 
 @dataclass
 class Study:
@@ -56,9 +59,16 @@ class Study:
 
     def prepare_step(self, source: Path) -> Step:
         folder = self.out / "prepared"
-        step = self.step("prepare", folder, self.plan["prepare"], datalist=source, output_dir=folder)
+        step = self.step("prepare", folder, self.plan["prepare"], datalist=source, output_dir=folder,
+                         **self._prepared_so())
         step.whole = lambda: all_there(folder)
         return step
+
+    def _prepared_so(self) -> dict[str, Any]:
+        """What overlays say of preparation: settings of prepare.yaml, such as other channels; not how it is run."""
+        known = read_config(self.bundle / "configs" / self.plan["prepare"]["configs"][0])
+        return {key: value for path in self.overlays for key, value in read_config(path).items()
+                if key in known and key not in _NOT_PREPARED and isinstance(value, (bool, int, float, str, list))}
 
     def chain(self, variant: str, fold: int) -> list[Step]:
         """The steps of one variant in one fold, in order."""

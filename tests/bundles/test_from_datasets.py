@@ -29,7 +29,7 @@ def study(folder: Path, bundle: str, variants: str, settings: dict[str, Any]) ->
     overlay.write_text(yaml.safe_dump({**FEW, **settings}))
     ok(run("pipeline", "verify", folder / "list.json", "--json", folder / "issues.json"))
     assert json.loads((folder / "issues.json").read_text())["errors"] == 0
-    ok(run("pipeline", "study", bundle, "--datalist", folder / "list.json", "--out", folder / "run", "--folds", "0",
+    ok(run("pipeline", "study", bundle, "--datalist", folder / "list.json", "--out", folder / "run", "--folds", "1",
            "--variants", variants, "--overlay", overlay, "--jobs", "1"))
     ok(run("pipeline", "report", folder / "run", "--replicates", "20"))
     return (folder / "run" / "report.html").read_text()

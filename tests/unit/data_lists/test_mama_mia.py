@@ -11,7 +11,7 @@ import openpyxl
 import pytest
 
 from data_lists.__main__ import main
-from pipeline.datalist import Datalist, Exam, load, save
+from pipeline.datalist import Exam, load
 from pipeline.verify import verify
 
 SHAPE = (24, 20, 8)
@@ -84,26 +84,6 @@ def test_some_collections(mama: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "too few" in capsys.readouterr().err
     assert convert(mama, "--sources", "BREASTDM") == 2
     assert "there are DUKE, ISPY1, ISPY2, NACT" in capsys.readouterr().err
-
-
-def test_check_knows_a_woman_by_all_her_names(mama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert convert(mama) == 0
-    image = "images/DUKE_002/duke_002_0000.nii.gz"
-    duke = Datalist("duke", "MR", mama, [Exam("Breast_MRI_001", "Breast_MRI_001", {}, {}),
-                                         Exam("Breast_MRI_700", "Breast_MRI_700", {"pre": image}, {})],
-                    source={"converter": "duke"})
-    save(duke, tmp_path / "duke.json")
-    capsys.readouterr()
-    assert main(["check", str(tmp_path / "list.json"), str(tmp_path / "duke.json")]) == 1
-    said = capsys.readouterr().out
-    assert "list.json and duke.json: 1 patients in both, the first in exams DUKE_001 and Breast_MRI_001" in said
-    assert "equal images: pre of exam Breast_MRI_700 in duke.json and pre of exam DUKE_002 in list.json" in said
-    assert main(["check", str(tmp_path / "duke.json")]) == 0
-    duke.exams[1].images = {}
-    duke.exams[1].patient_id = "DUKE_1"
-    save(duke, tmp_path / "duke.json")
-    assert main(["check", str(tmp_path / "duke.json")]) == 1
-    assert "1 patients under two names" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("damage", "text"), [
