@@ -42,7 +42,8 @@ DATASETS = {
     "duke": Dataset(
         "duke", "Duke-Breast-Cancer-MRI, 922 patients with cancer", "MR", "pathology",
         "malignant: the tumour's breast, both where bilateral; the other breast 0, not proven normal",
-        (f"{CURRICULUM}: {NO_T2}", f"{TRANSFER}: subsets without t2"), "CC BY-NC 4.0, TCIA, open",
+        (f"{CURRICULUM}: naive variants, {NO_T2}; every lesion is malignant, so that its first stage needs others' too",),
+        "CC BY-NC 4.0, TCIA, open",
         marks=("Annotation_Boxes.xlsx", "Breast-Cancer-MRI-filepath_filename-mapping.xlsx")),
     "odelia": Dataset(
         "odelia", "ODELIA Challenge 2025, breast MRI of six sites", "MR", "pathology",
@@ -62,7 +63,8 @@ DATASETS = {
     "mama-mia": Dataset(
         "mama_mia", "MAMA-MIA, outlined cancers of Duke, ISPY1, ISPY2 and NACT", "MR", "pathology",
         "malignant: the outlined tumour and its breast; no benign, no normal",
-        (f"{CURRICULUM}: stage 1 only, channels: [pre, post1, post2]",), "CC BY-NC 4.0, Synapse, account",
+        (f"{CURRICULUM}: naive variants of bilateral exams, channels: [pre, post1, post2]; no benign lesion",),
+        "CC BY-NC 4.0, Synapse, account",
         marks=("clinical_and_imaging_info.xlsx",)),
     "tdsc-abus": Dataset(
         "tdsc_abus", "the TDSC-ABUS 2023 challenge: automated breast ultrasound", "US", "pathology",

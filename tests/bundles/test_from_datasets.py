@@ -70,8 +70,7 @@ def test_duke(tmp_path: Path, phantom_cohort: Any, make_series: Any) -> None:
         ["original_path_and_filename", "classic_path"], *mapping])
     ok(run("data_lists", "duke", root, "-o", tmp_path / "list.json", "--folds", "2"))
     assert sum(len(exam.points()) for exam in load(tmp_path / "list.json").exams) == len(boxes)
-    page = study(tmp_path, MRI, "curriculum", {"channels": list(PHASES), "matrix": [128, 128, 8], "rows": 64,
-                                               "patch_size": [64, 64, 4]})
+    page = study(tmp_path, MRI, "naive_1e-4", {"channels": list(PHASES), "matrix": [128, 128, 8], "rows": 64})
     assert "converter duke" in page and "CC BY-NC 4.0" in page and "labels by pathology" in page
 
 

@@ -86,3 +86,12 @@ def test_the_papers_preset_asks_for_the_weights_it_starts_from(mammography_cohor
 def test_settings_that_no_variant_knows(word, message) -> None:
     with pytest.raises(InputError, match=message):
         given_settings([word], VARIANTS)
+
+
+def test_an_overlay_says_how_a_study_prepares_but_not_how_it_is_run(tmp_path) -> None:
+    overlay = tmp_path / "no_t2.yaml"
+    overlay.write_text("channels: [pre, post1]\nworkers: 0\nlr: 0.1\ntrain#trainer#max_epochs: 1\n")
+    plan = {"variants": {}, "prepare": {"configs": ["prepare.yaml"]}}
+    command = Study(BUNDLE, plan, tmp_path, "paper", [0], [], [overlay]).prepare_step(tmp_path / "list.json").command
+    assert command[command.index("--channels") + 1] == "['pre', 'post1']"
+    assert not {"--workers", "--lr", "--train#trainer#max_epochs"} & set(command) and str(overlay) not in command
