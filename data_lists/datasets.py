@@ -42,7 +42,7 @@ DATASETS = {
     "duke": Dataset(
         "duke", "Duke-Breast-Cancer-MRI, 922 patients with cancer", "MR", "pathology",
         "malignant: the tumour's breast, both where bilateral; the other breast 0, not proven normal",
-        (f"{CURRICULUM}: naive variants, {NO_T2}; every lesion is malignant, so that its first stage needs others' too",),
+        (f"{CURRICULUM}: naive variants, {NO_T2}; every lesion is malignant, its first stage needs others too",),
         "CC BY-NC 4.0, TCIA, open",
         marks=("Annotation_Boxes.xlsx", "Breast-Cancer-MRI-filepath_filename-mapping.xlsx")),
     "odelia": Dataset(
