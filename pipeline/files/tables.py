@@ -96,8 +96,8 @@ class Row:
 
 
 def read_table(path: Path | str, required: Iterable[str] = (), canonical: Callable[[str], str | None] = str,
-               unknown: str = "", known: Iterable[str] = (), *, sheet: str | None = None, header: int = 1, legend: int = 0,
-               missing: Collection[str] = ()) -> list[Row]:
+               unknown: str = "", known: Iterable[str] = (), *, sheet: str | None = None, header: int = 1,
+               legend: int = 0, missing: Collection[str] = ()) -> list[Row]:
     """Read a CSV file, or a sheet of an Excel workbook (`.xlsx`).
 
     Accepts what spreadsheet programs write: a byte order mark, semicolons or tabs between cells (with decimal
@@ -119,7 +119,8 @@ def read_table(path: Path | str, required: Iterable[str] = (), canonical: Callab
         InputError: the file cannot be read as such a table.
     """
     path = Path(path)
-    columns, records, decimal_comma = _open(path, list(required), canonical, unknown, list(known), sheet, header, legend)
+    columns, records, decimal_comma = _open(path, list(required), canonical, unknown, list(known), sheet, header,
+                                            legend)
     wanted = [(k, column) for k, column in enumerate(columns) if column]
     rows = []
     for number, cells in records:
