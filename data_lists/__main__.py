@@ -132,7 +132,7 @@ def _tell_source(datalist: Datalist, args: argparse.Namespace) -> None:
         "converter": args.converter, "version": __version__, "options": options,
         "label_rule": datalist.source.get("label_rule") or dataset.rule, "licence": dataset.licence,
         "counts": {"exams": len(datalist.exams), "patients": len({exam.patient_id for exam in datalist.exams}),
-                   **{f"{kind} breasts": count for kind, count in sorted(breasts.items())}},
+                   **{f"breasts: {kind}": count for kind, count in sorted(breasts.items())}},
         "left_out": datalist.source.get("left_out", {}),
         **({"split": datalist.source["split"]} if datalist.source.get("split") else {}),
     }

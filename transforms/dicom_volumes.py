@@ -88,7 +88,7 @@ def scan(folder: Path, deep: bool = False) -> dict[str, list[Slice]]:
         if path.is_file() and (each := read_slice(path)) is not None:
             found[str(each.header.get("SeriesInstanceUID", ""))].append(each)
     if not found:
-        raise InputError(f"{folder.name}: holds no DICOM image; give the folder of one series", code="missing")
+        raise InputError(f"{folder.name}: holds no DICOM image; give the folder of one series", code="unreadable")
     return dict(found)
 
 

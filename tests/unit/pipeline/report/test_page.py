@@ -6,7 +6,7 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
-from pipeline.report.page import count_text, duration, number, p_text, plus_minus
+from pipeline.report.page import complete, count_text, duration, number, p_text, plus_minus
 
 
 def test_page_shows_the_numbers_of_metrics_json(metrics: Any, page: str) -> None:
@@ -67,3 +67,15 @@ def test_how_numbers_are_written() -> None:
     assert p_text(0.0415) == "0.042"
     assert count_text(2658170) == "2\u202f658\u202f170"
     assert [duration(s) for s in (31.2, 600, 7200)] == ["31 s", "10 min", "2.0 h"]
+
+
+def test_the_title_says_what_labels_rest_on_and_the_end_where_the_list_comes_from() -> None:
+    source = {"converter": "vindr-mammo", "version": "0.1.0", "label_rule": "BI-RADS 4 and 5", "split": "held out",
+              "counts": {"exams": 12}, "left_out": {"repeated views": 3}, "licence": "credentialed"}
+    study = complete({"title": "A study", "dataset": {"truth": "birads", "source": source}})
+    assert study["title"] == "A study, labels by BI-RADS of readers, not by pathology"
+    assert study["positive"] == "suspicious"
+    assert study["source"] == {"Datalist": "converter vindr-mammo, version 0.1.0", "Label rule": "BI-RADS 4 and 5",
+                               "Split": "held out", "Licence of the data": "credentialed", "In the list": "exams 12",
+                               "Left out": "repeated views 3"}
+    assert complete({"title": "A study"})["title"] == "A study"

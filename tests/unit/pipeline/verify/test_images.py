@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
-from pipeline.datalist import Lesion
+from pipeline.datalist import Datalist, Exam, Finding, Lesion
 from pipeline.verify import verify
 
 
@@ -59,3 +62,36 @@ def test_mammograms_are_pictures_and_have_no_millimetres(make_cohort, tmp_path) 
     for i in range(len(datalist.exams)):
         cohort.rewrite(i, "L_CC", lambda array, affine: array[:, :, 0])
     assert verify(datalist) == []
+
+
+def test_a_lesion_whose_place_is_known_in_part_is_held_against_no_image(tiny_cohort) -> None:
+    datalist = tiny_cohort.load()
+    lesion = datalist.exams[0].lesions[0]
+    datalist.exams[0].lesions.append(Lesion(lesion.side, (None, None, 9999.0), 1, "b"))
+    assert verify(datalist, quick=True) == []
+
+
+@pytest.mark.parametrize(("finding", "code"), [
+    (Finding("L-CC", (10, 0, 20, 12), 1), None),
+    (Finding("L-CC", (10, 0, 20, 41), 1), "box_outside"),  # 60 rows, 40 columns
+    (Finding("L-CC", (20, 3, 20, 12), 1), "box_outside"),
+    (Finding("L-MLO", (10, 0, 20, 12), 1), "box_without_view"),
+    (Finding("R-CC", (10, 30, 20, 40), 1), "box_label_contradicts"),
+    (Finding("R-CC", (10, 30, 20, 40), None), None),
+])
+def test_boxes_of_findings(tmp_path: Path, make_mammogram: Any, finding: Finding, code: str | None) -> None:
+    for side in "LR":
+        make_mammogram(tmp_path / f"{side}.dcm", side)
+    exam = Exam("E", "P", {"L-CC": "L.dcm", "R-CC": "R.dcm"}, {"L": {"malignant": 1}, "R": {"malignant": 0}}, fold=0,
+                findings=[finding])
+    found = {issue.code for issue in verify(Datalist("x", "MG", tmp_path, [exam])) if issue.severity == "error"}
+    assert found - {"fold_missing"} == ({code} if code else set())
+
+
+def test_a_series_with_a_slice_missing(tmp_path: Path, make_series: Any) -> None:
+    make_series(tmp_path / "pre", np.arange(4 * 4 * 5, dtype=np.int16).reshape(4, 4, 5), np.diag([-1.0, -1, 2, 1]))
+    (tmp_path / "pre" / "1-003.dcm").unlink()
+    exam = Exam("E", "P", {"pre": "pre"}, {"L": {"malignant": 1}}, fold=0)
+    found = [issue for issue in verify(Datalist("x", "MR", tmp_path, [exam])) if issue.code == "series"]
+    assert [issue.reason for issue in found] == [
+        "DICOM: slices are missing or misplaced: 1 of 3 distances are not 2 mm"]
