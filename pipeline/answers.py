@@ -61,7 +61,7 @@ def answer(folder: Path | str, name: str, result: dict[str, Any], digests: Mappi
         folder: of all answers.
         name: the exam's.
         result: for the JSON; `source` is added.
-        digests: SHA-256 of each of the exam's files.
+        digests: SHA-256 of each of the exam's files; where they are not known, no answer is ever replaced.
         ending: of the JSON's name.
 
     Raises:
@@ -69,13 +69,13 @@ def answer(folder: Path | str, name: str, result: dict[str, Any], digests: Mappi
             is not finite.
     """
     folder = Path(folder)
-    source = hashlib.sha256(repr(sorted(digests.values())).encode()).hexdigest()
+    source = hashlib.sha256(repr(sorted(digests.values())).encode()).hexdigest() if digests else None
     if not _finite(result):
         raise InputError(f"{name}: the network's answer is no number; give the weights and settings that belong "
                          "together")
     result["source"] = source
     table = f"{name}_{ending}.json"
-    if (folder / table).exists() and _source(folder / table) != source:
+    if (folder / table).exists() and (source is None or _source(folder / table) != source):
         raise InputError(f"{folder.name}: holds the answer of another exam called {name}; choose another --output_dir")
     work = None
     try:
@@ -93,6 +93,11 @@ def answer(folder: Path | str, name: str, result: dict[str, Any], digests: Mappi
     finally:
         if work is not None:
             shutil.rmtree(work, ignore_errors=True)
+
+
+def digests_of(image: Any) -> dict[str, str]:
+    """What the transform that read an exam's files noted of them in the image's meta; empty where it noted nothing."""
+    return dict(getattr(image, "meta", {}).get("digests", {}))
 
 
 def _source(path: Path) -> str | None:

@@ -96,7 +96,7 @@ class SaveResultd(MapTransform):
         name = str(result["exam_id"])
         heat = result[self.keys[0]]
         told = {"exam_id": name, **result["result"], "notes": result.get("notes", "").splitlines()}
-        with answers.answer(self.output_dir, name, told, result[self.image_key].meta["digests"]) as folder:
+        with answers.answer(self.output_dir, name, told, answers.digests_of(result[self.image_key])) as folder:
             write_volume(folder / f"{name}_heatmap.nii.gz", heat[0].cpu(), heat.meta["original_affine"])
             save_preview(result[self.image_key], result["heatmap_breasts"], result["result"],
                          folder / f"{name}_preview.png", self.shown)

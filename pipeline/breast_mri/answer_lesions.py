@@ -68,7 +68,7 @@ class StackPatchesd(MapTransform):
         for key in self.key_iterator(result):
             meta = result[key].meta
             result["exam"] = Grid(triple(meta["spatial_shape"]), np.asarray(meta["original_affine"]))
-            result["digests"] = meta["digests"]
+            result["digests"] = meta.get("digests", {})
             result[key] = torch.cat(list(patches.values()))
         result["slice_of"] = [name for name, own in patches.items() for _ in range(len(own))]
         result["places"] = [place for name in patches for place in places[name]]
@@ -111,7 +111,7 @@ class SaveLesionsd(MapTransform):
                             "lesions": lesions, "not_scored": left_out}
         heat = _in_exam(answer["heatmap"].cpu(), result["places"], exam)
         result["result"]["notes"] = result.get("notes", "").splitlines()
-        with answers.answer(self.output_dir, name, result["result"], result["digests"], "lesions") as folder:
+        with answers.answer(self.output_dir, name, result["result"], result.get("digests", {}), "lesions") as folder:
             write_volume(folder / f"{name}_heatmap.nii.gz", heat, exam.affine)
             _picture(result, scores, answer["heatmap"].cpu().numpy(), folder / f"{name}_lesions.png")
         for note in result["result"]["notes"]:

@@ -65,7 +65,7 @@ def collate(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
     if len(cases) != 1:
         raise ValueError(f"volumes go one at a time, got {len(cases)}")
     image = cases[0]["image"]
-    return {**cases[0], "digests": dict(image.meta["digests"]),
+    return {**cases[0], "digests": answers.digests_of(image),
             "image": (image.as_tensor() if hasattr(image, "as_tensor") else image)[None]}
 
 

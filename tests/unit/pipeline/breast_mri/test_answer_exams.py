@@ -60,7 +60,8 @@ def test_the_answer_lies_on_the_exams_own_grid(tmp_path, capsys) -> None:
     image = nib.load(tmp_path / "out" / "E1_heatmap.nii.gz")
     np.testing.assert_array_equal(image.get_fdata(dtype=np.float32), heat[0].numpy())
     np.testing.assert_array_equal(image.affine, affine)
-    assert json.loads((tmp_path / "out" / "E1_result.json").read_text()) == {"exam_id": "E1", **result}
+    assert json.loads((tmp_path / "out" / "E1_result.json").read_text()) == {
+        "exam_id": "E1", **result, "notes": [], "source": None}
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "E1_heatmap.nii.gz", "E1_preview.png", "E1_result.json"]
     assert '{"L": 0.7, "R": 0.2}' in capsys.readouterr().out
