@@ -83,6 +83,37 @@ def breasts(folder: Path | str, fold: int, *splits: str) -> list[dict[str, Any]]
     ]
 
 
+def patches(folder: Path | str, fold: int, *splits: str, healthy: float = 0.0) -> list[dict[str, Any]]:
+    """One case a patch that stage 1 is trained on: lesions, and places in breasts that have none.
+
+    Ours: the paper's patches all hold a lesion. A network that never saw tissue without one has no answer for most of
+    what stage 2 shows it. Classes are drawn equally often, so that of the patches without malignancy a share of
+    2 · `healthy` is of such places.
+
+    Args:
+        folder, fold, splits: as `pipeline.prepare.cases.labelled_cases`.
+        healthy: share of all drawn patches that lie in training breasts without a lesion; 0 is the paper.
+
+    Returns:
+        as `lesions`; a healthy place has `center` None and is drawn anew each time.
+
+    Raises:
+        InputError: as `lesions`, a share that is none, or no breast without lesion.
+    """
+    if not 0 <= healthy < 0.5:
+        raise InputError(f"healthy is {healthy}; give a share of all patches from 0 to below 0.5")
+    found = lesions(folder, fold, *splits)
+    if healthy == 0:
+        return found
+    free = [{**case, "center": None, "label": 0} for case in labelled_cases(folder, fold, splits)
+            if case["malignant"] == 0 and not case["lesions"] and not case["lesions_outside_crop"]]
+    if not free:
+        raise InputError(f"fold {fold} has no breast without lesion in {' or '.join(splits)}; set healthy to 0")
+    benign = sum(case["label"] == 0 for case in found)
+    wanted = round(healthy / (0.5 - healthy) * benign) if benign else len(free)
+    return found + [free[i % len(free)] for i in range(wanted)]
+
+
 def lesions(folder: Path | str, fold: int, *splits: str) -> list[dict[str, Any]]:
     """One case a marked lesion with a known label, for `LoadLesionPatchd`.
 

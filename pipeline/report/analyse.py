@@ -33,6 +33,7 @@ from pipeline.metrics import (
     youden_threshold,
     z_test,
 )
+from pipeline.report.parts.curves import learning_curves
 from pipeline.report.parts.points import points
 from pipeline.report.parts.readers import readers
 from pipeline.report.parts.screening import screening
@@ -98,6 +99,7 @@ def analyse(run: Run, count: int = 2000, seed: int = 0) -> dict[str, Any]:
         "final": _final(run, count, seed),
         "points": points(run, count, seed),
         "screening": screening(run, count, seed),
+        "learning": learning_curves(run),
         "localisation": {name: found for name in run.variants if (found := _localisation(run, name))},
     })
 

@@ -13,6 +13,7 @@ import jinja2
 from pipeline import __version__
 from pipeline.report.figures import calibration_figure, colour, ranking_figure, roc_figure
 from pipeline.report.gallery import colour_bar, gallery
+from pipeline.report.parts.curves import learning_figure
 from pipeline.report.parts.lesions import contrast_pictures, curve_figure, load_curves
 from pipeline.report.parts.points import crop_pictures, history_figure, points_figure, split_counts
 from pipeline.report.predictions import BEST, Run
@@ -62,6 +63,8 @@ def render(run: Run, metrics: dict[str, Any]) -> str:
         roc=roc_figure(metrics),
         calibration=calibration_figure(metrics, study["positive"]),
         points=points_figure(metrics["points"]) if metrics["points"] else "",
+        learning=learning_figure(metrics["learning"], {name: entry.get("label", name)
+                                                       for name, entry in run.study["runs"].items()}),
         history=history_figure(run),
         counts=split_counts(run),
         crops=crop_pictures(run),

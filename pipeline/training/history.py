@@ -13,7 +13,7 @@ from pipeline.files.tables import read_table
 
 
 class History:
-    """Writes `history.csv`: a row an epoch with its learning rate, the trainer's metrics and the evaluator's.
+    """Writes `history.csv`: a row an epoch with the optimiser steps so far, its rate, and all metrics.
 
     Put it behind the handler that validates. A resumed run keeps the rows of the epochs that were finished.
 
@@ -45,6 +45,6 @@ class History:
                       if row.required_number("epoch") < engine.state.epoch]
         validated = self.evaluator.state.metrics if self.evaluator.state.epoch == engine.state.epoch else {}
         metrics = {**engine.state.metrics, **validated}
-        row = {"epoch": engine.state.epoch, "learning_rate": float(f"{self.rate:.6g}"),
+        row = {"epoch": engine.state.epoch, "step": engine.state.iteration, "learning_rate": float(f"{self.rate:.6g}"),
                **{name: round(float(value), 6) for name, value in metrics.items()}}
         write_table(self.path, [*before, row])

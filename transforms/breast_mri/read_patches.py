@@ -13,15 +13,18 @@ from monai.transforms import MapTransform, Randomizable
 from transforms.errors import InputError
 from transforms.read_prepared import open_prepared, to_tensor
 
+_TISSUE = 0.3  # of the mean of the tissue, which preparation makes 1
+_TRIES = 100  # random voxels of a breast, half of whose crop is tissue
+
 
 class LoadLesionPatchd(MapTransform, Randomizable):
     """Replace the path of a prepared breast by a patch around one lesion, and set its label (§3.1, stage 1).
 
     The patch is centred on the lesion plus a uniform offset; where it reaches over the border it is filled with 0
-    (air). Its label is the worst lesion whose centre lies inside it.
+    (air). Its label is the worst lesion whose centre lies inside it, 0 where none does.
 
     The dictionary needs `center`, the voxel `(x, y, z)` of the lesion, and `lesions`, every lesion of the breast
-    as `(x, y, z, malignant)`.
+    as `(x, y, z, malignant)`. Where `center` is None, the patch lies at a random place in the tissue.
 
     Args:
         keys: key of the path.
@@ -44,12 +47,15 @@ class LoadLesionPatchd(MapTransform, Randomizable):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         self.randomize()
-        start = np.rint(np.asarray(result["center"]) + self.offset - (self.shape - 1) / 2).astype(int)
+        center = result["center"]
+        if center is None:
+            center = self._place(open_prepared(result[self.first_key(result)]))
+        start = np.rint(np.asarray(center) + self.offset - (self.shape - 1) / 2).astype(int)
         inside = [
             int(malignant) for *voxel, malignant in result["lesions"]
             if np.all(np.asarray(voxel) >= start - 0.5) and np.all(np.asarray(voxel) < start + self.shape - 0.5)
         ]
-        result[self.label_key] = max(inside)
+        result[self.label_key] = max(inside, default=0)
         for key in self.key_iterator(result):
             array = open_prepared(result[key])
             patch = np.zeros((array.shape[0], *self.shape[::-1]), np.float32)
@@ -60,6 +66,15 @@ class LoadLesionPatchd(MapTransform, Randomizable):
             patch[(slice(None), *target)] = array[(slice(None), *source)]
             result[key] = to_tensor(patch, result[key]).permute(0, 3, 2, 1)
         return result
+
+    def _place(self, array: np.ndarray) -> np.ndarray:
+        """A random voxel `(x, y, z)` of the tissue of a prepared breast `(C, Z, Y, X)`, by its first contrast."""
+        size = np.asarray(array.shape[:0:-1])
+        for _ in range(_TRIES):
+            x, y, z = voxel = self.R.randint(size)
+            if array[0, z, y, x] > _TISSUE:
+                break
+        return voxel
 
 
 class LoadSliced(MapTransform):

@@ -19,7 +19,9 @@ from pipeline.phantoms.cohort import spread
 
 SIDES = ("L", "R")
 KINETICS = ("persistent", "plateau", "washout")
-BREAST_SHARES = {"malignant": 0.4, "none": 0.2, "benign": 0.4}  # the curriculum paper: 40.4 % malignant
+# Of breasts, as in the curriculum paper's cohort (§2): 40.4 % are malignant; its lesions leave about a fifth with
+# a benign one only, and the rest without any.
+BREAST_SHARES = {"malignant": 0.404, "none": 0.396, "benign": 0.2}
 DENSITY_SHARES = {"a": 0.1, "b": 0.4, "c": 0.4, "d": 0.1}  # of patients
 REPEAT_SHARE = 0.05  # of patients have a second exam
 LESION_NUMBERS = (0.6, 0.27, 0.13)  # chance of one, two, three lesions in a breast that has any

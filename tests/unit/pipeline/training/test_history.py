@@ -14,7 +14,7 @@ from pipeline.training.history import History
 def epoch(folder: Path, number: int, validated: bool = True, **metrics: float) -> None:
     evaluator: Any = SimpleNamespace(state=SimpleNamespace(epoch=number if validated else number - 1,
                                                            metrics={"val_auc": 0.5 + number / 10}))
-    trainer: Any = SimpleNamespace(state=SimpleNamespace(epoch=number, metrics=metrics))
+    trainer: Any = SimpleNamespace(state=SimpleNamespace(epoch=number, iteration=25 * number, metrics=metrics))
     optimizer: Any = SimpleNamespace(param_groups=[{"lr": 0.1 / number}])
     history = History(evaluator, optimizer, folder)
     history.note(trainer)
@@ -27,9 +27,9 @@ def test_rows_of_trainer_and_evaluator(tmp_path) -> None:
     epoch(tmp_path, 2, validated=False, loss=0.25)  # not every epoch is validated
     epoch(tmp_path, 3, loss=0.125)
     assert rows(tmp_path / "history.csv") == [
-        {"epoch": "1", "learning_rate": "0.1", "loss": "0.333333", "val_auc": "0.6"},
-        {"epoch": "2", "learning_rate": "0.05", "loss": "0.25", "val_auc": ""},
-        {"epoch": "3", "learning_rate": "0.0333333", "loss": "0.125", "val_auc": "0.8"}]
+        {"epoch": "1", "step": "25", "learning_rate": "0.1", "loss": "0.333333", "val_auc": "0.6"},
+        {"epoch": "2", "step": "50", "learning_rate": "0.05", "loss": "0.25", "val_auc": ""},
+        {"epoch": "3", "step": "75", "learning_rate": "0.0333333", "loss": "0.125", "val_auc": "0.8"}]
 
 
 def test_a_resumed_run_replaces_the_epochs_that_it_repeats(tmp_path) -> None:

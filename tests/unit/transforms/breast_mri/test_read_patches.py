@@ -60,3 +60,14 @@ def test_a_subset_is_an_index(tmp_path) -> None:
     np.testing.assert_array_equal(found.numpy(), stored[2, [5, 0]].astype(np.float32))
     with pytest.raises(InputError, match="no contrast 'flair'"):
         LoadSliced("image", CONTRASTS, ["flair"])
+
+
+def test_a_place_without_lesion_lies_in_the_tissue_and_is_healthy(tmp_path) -> None:
+    array = np.zeros((1, 8, 32, 32), np.float16)
+    array[0, 2:6, 4:20, 10:30] = 1  # tissue
+    np.save(tmp_path / "E1_L.npy", array)
+    load = LoadLesionPatchd("image", shape=(5, 5, 3), jitter=0)
+    load.set_random_state(seed=0)
+    patches = [load({"image": tmp_path / "E1_L.npy", "center": None, "lesions": []}) for _ in range(50)]
+    assert all(patch["label"] == 0 and patch["image"][0, 2, 2, 1] == 1 for patch in patches)
+    assert len({tuple(patch["image"].flatten().tolist()) for patch in patches}) > 10  # drawn anew each time

@@ -89,7 +89,7 @@ def test_malignancy_shows_in_lesions_and_not_in_whole_breasts():
     features = np.array([row for halves, _ in measured for row in halves])
     truth = np.array([spec.label(side, 1) for spec in specs for side in "LR"])
     patients = np.repeat([spec.patient for spec in specs], 2)
-    assert truth.sum() == 72 and features.shape == (180, 63)
+    assert truth.sum() == 73 and features.shape == (180, 63)
     for strength in (1.0, 0.01):
         model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=5000))
         folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
