@@ -101,14 +101,14 @@ def patches(folder: Path | str, fold: int, *splits: str, healthy: float = 0.0) -
         InputError: as `lesions`, a share that is none, or no breast without lesion.
     """
     if not 0 <= healthy < 0.5:
-        raise InputError(f"healthy is {healthy}; give a share of all patches from 0 to below 0.5")
+        raise InputError(f"healthy_share is {healthy}; give a share of all patches from 0 to below 0.5")
     found = lesions(folder, fold, *splits)
     if healthy == 0:
         return found
     free = [{**case, "center": None, "label": 0} for case in labelled_cases(folder, fold, splits)
             if case["malignant"] == 0 and not case["lesions"] and not case["lesions_outside_crop"]]
     if not free:
-        raise InputError(f"fold {fold} has no breast without lesion in {' or '.join(splits)}; set healthy to 0")
+        raise InputError(f"fold {fold} has no breast without lesion in {' or '.join(splits)}; set healthy_share to 0")
     benign = sum(case["label"] == 0 for case in found)
     wanted = round(healthy / (0.5 - healthy) * benign) if benign else len(free)
     return found + [free[i % len(free)] for i in range(wanted)]

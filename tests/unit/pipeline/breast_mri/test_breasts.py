@@ -46,5 +46,5 @@ def test_healthy_patches_are_drawn_as_often_as_asked(make_prepared, tmp_path, he
 
 def test_without_healthy_patches_stage_1_is_the_paper_s(tiny_prepared) -> None:
     assert patches(tiny_prepared, 0, "train") == lesions(tiny_prepared, 0, "train")
-    with pytest.raises(InputError, match=r"healthy is 0\.5; give a share"):
+    with pytest.raises(InputError, match=r"healthy_share is 0\.5; give a share"):
         patches(tiny_prepared, 0, "train", healthy=0.5)
