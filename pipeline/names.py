@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from pipeline.errors import InputError
-
-if TYPE_CHECKING:
-    from pipeline.datalist import Exam
 
 LONGEST = 100  # characters; file systems take 255 bytes, and endings such as `_lesion12_heatmap.nii.gz` come behind it
 RULE = f"letters, digits and . _ - only, a letter or digit first, at most {LONGEST} characters"
@@ -44,7 +41,18 @@ def twins(names: Iterable[str]) -> list[str]:
     return found
 
 
-def check_names(exams: Iterable[Exam]) -> None:
+class Named(Protocol):
+    """What of an exam has a name."""
+
+    exam_id: str
+    patient_id: str
+    images: dict[str, str]
+    lesions: list[Any]
+    groups: dict[str, str]
+    readers: dict[str, dict[str, float]]
+
+
+def check_names(exams: Iterable[Named]) -> None:
     """Refuse exams whose names cannot be those of files, or whose texts a spreadsheet would run.
 
     Exams are named by their number in the list: what is wrong with a name may be that it cannot be printed.
