@@ -113,8 +113,8 @@ def test_what_is_wrong_is_named_in_one_line(prepared, model, work, tmp_path, res
              "fold": (first["splits"].index("test") + 1) % 3,
              "ckpt_dir": tmp_path / "out", "weights": "$None", "workers": 0}
     for ended, message in [
-        (monai("inference", dataset_dir=exam, lesions=table, **same), "column z_mm is missing"),
-        (monai("inference", dataset_dir=exam, lesions=tmp_path / "no.csv", **same), "no such table"),
+        (monai("inference", dataset_dir=exam, lesions=table, **same), "column `z_mm` is missing"),
+        (monai("inference", dataset_dir=exam, lesions=tmp_path / "no.csv", **same), "no.csv: cannot be read (No such"),
         (monai("inference", dataset_dir=exam, lesions=work / "cohort" / "lesions.csv",
                channels="[pre,post4]", **same), "checkpoint of another network: conv1.weight is (64, 3, 7, 7)"),
         (monai("train", channels="[pre,post4,t2]", **train), f"exam {first['exam_id']} has no t2"),
