@@ -212,8 +212,9 @@ def two_breasts() -> np.ndarray:
 @pytest.mark.parametrize(("kind", "point"), [("evidence", (72.0, 30.0, 10.0)), ("activation", (-60.0, 40.0, -10.0))])
 def test_curriculum_answer(kind, point, tmp_path, drawn) -> None:
     body, spot = two_breasts(), blob(SHAPE, MRI, point, 14.0)
-    write(tmp_path / "E1" / "pre.nii.gz", 300 * body + 5, MRI)
-    write(tmp_path / "E1" / "post1.nii.gz", (300 + 300 * spot) * body + 5, MRI)
+    grain = np.random.default_rng(0).uniform(0, 1e-3, SHAPE)  # tissue of one value would pass for a clipped image
+    write(tmp_path / "E1" / "pre.nii.gz", 300 * body + 5 + grain, MRI)
+    write(tmp_path / "E1" / "post1.nii.gz", (300 + 300 * spot) * body + 5 + grain, MRI)
     answer("breast_mri_curriculum", lambda p: plant(p.get_parsed_content("network_def"), 1, 2.0),
            dataset_dir=str(tmp_path / "E1"), output_dir=str(tmp_path / "out"), channels=["pre", "post1"],
            matrix=[256, 128, 16], rows=128, align=False, map=kind)

@@ -134,7 +134,7 @@ FAULTS: dict[str, tuple[Callable[[Path], Path | None], str]] = {
                               r"whole\.nii\.gz: holds 5 volumes, 4 expected"),
     "a text": (lambda e: (e / "pre.nii.gz").write_text("no image") and None, r"pre\.nii\.gz: not a NIfTI file.*copy"),
     "a folder in its place": (lambda e: (e / "post1.nii.gz").unlink() or (e / "post1.nii.gz").mkdir(),
-                              r"post1\.nii\.gz: cannot be read .*put a readable file there"),
+                              r"post1\.nii\.gz: holds no DICOM image; give the folder"),
     "T2 far away": (lambda e: rewrite(e / "t2.nii.gz", shift(500)), r"t2\.nii\.gz: only 0% of pre lie inside it"),
     "neither qform nor sform": (patched(ALL, 252, "<2h", 0, 0), r"pre\.nii\.gz: its header does not say how it lies"),
     "one slice": (each(lambda a, m: a[:, :, :1]), r"pre\.nii\.gz: shape .* but one volume \(3D\) expected"),

@@ -23,11 +23,11 @@ LOADERS = {
         {"channels": CHANNELS[:2], "size": 24, "size_mm": 30.0, "acquisition": "sagittal", "extent": 5,
          "subtraction": "pre-post1", "shrink_factor": (2, 2, 1), "iterations": (), "shared": "pre"}),
     LoadCenterCrops: (
-        {"places": [(0.1, 0.2, 0.3)]},
+        {"places": {"0": [(0.1, 0.2, 0.3)]}},
         {"channels": ["image"], "crop": [28, 280, 280], "healthy": 2, "axes": ["lateral", "depth", "sweep"],
-         "spacing": None, "far_mm": None, "places": [[0.1, 0.2, 0.3]], "seed": 0},
+         "spacing": None, "far_mm": None, "places": {"0": [[0.1, 0.2, 0.3]]}, "seed": 0},
         {"shape": (8, 40, 40), "healthy": 3, "axes": ("depth", "lateral", "sweep"), "spacing": (1, 0.5, 0.5),
-         "far_mm": 40, "places": [], "seed": 1}),
+         "far_mm": 40, "places": {}, "seed": 1}),
     LoadViews: (
         {}, {"channels": ["image"], "stored": None, "check_side": True}, {"stored": "left", "check_side": False}),
 }

@@ -60,8 +60,8 @@ def test_rate_and_metrics_of_each_epoch_are_written(tmp_path) -> None:
     Training(tmp_path).run()
     rows = list(csv.DictReader((tmp_path / "history.csv").open()))
     assert [list(map(float, row.values())) for row in rows] == [
-        [1, 1e-5, 0.52, 0.7], [2, 1e-6, 0.54, 0.4], [3, 1e-7, 0.56, 0.5]]
-    assert list(rows[0]) == ["epoch", "learning_rate", "train_auroc", "val_loss"]
+        [1, 2, 1e-5, 0.52, 0.7], [2, 4, 1e-6, 0.54, 0.4], [3, 6, 1e-7, 0.56, 0.5]]
+    assert list(rows[0]) == ["epoch", "step", "learning_rate", "train_auroc", "val_loss"]
     curves = EventAccumulator(str(tmp_path)).Reload()
     assert [(e.step, e.value) for e in curves.Scalars("train_loss")] == [
         (i, pytest.approx(1 / i)) for i in range(1, 7)]
