@@ -83,6 +83,7 @@ def answer(folder: Path | str, name: str, result: dict[str, Any], digests: Mappi
         work = Path(tempfile.mkdtemp(dir=folder, prefix=f".{name}.", suffix=".part"))
         yield work
         write_json(work / table, result)
+        _demand_room(folder, name, [file.name for file in work.iterdir()], source)
         for file in sorted(work.iterdir(), key=lambda file: file.name == table):  # the JSON comes last
             with file.open("rb") as written:
                 os.fsync(written.fileno())
@@ -93,6 +94,14 @@ def answer(folder: Path | str, name: str, result: dict[str, Any], digests: Mappi
     finally:
         if work is not None:
             shutil.rmtree(work, ignore_errors=True)
+
+
+def _demand_room(folder: Path, name: str, files: list[str], source: str | None) -> None:
+    """Refuse to replace files of an answer that is not of the same exam, whichever bundle gave it."""
+    others = [path for path in folder.glob("*.json") if path.name.startswith(f"{name}_") and _source(path) != source]
+    taken = [file for file in files if (folder / file).exists()]
+    if taken and (others or source is None):
+        raise InputError(f"{folder.name}: holds {taken[0]} of another exam called {name}; choose another --output_dir")
 
 
 def digests_of(image: Any) -> dict[str, str]:

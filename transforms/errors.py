@@ -14,5 +14,7 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str, code: str = "") -> None:
+        # A DataLoader's worker sends its whole traceback as the message of a new error; its last line is ours.
+        message = message.rpartition(f"{InputError.__module__}.{InputError.__name__}: ")[2]
         super().__init__("".join(c if c.isprintable() else "?" for c in message.strip()))
         self.code = code

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
+import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -81,7 +81,7 @@ def _read_image(path: Path) -> Image:
     if dicom_series.is_series(path):
         return Image(*dicom_series.read_volume(path))
     raw = read_bytes(path)
-    digest = hashlib.sha256(raw).hexdigest()
+    digest = _digest(path, raw)
     if not path.name.lower().endswith(_NIFTI):
         check_png(path.name, raw)
         array, affine = _read_itk(path)
@@ -120,12 +120,28 @@ def size_and_time(path: Path | str) -> tuple[int, int]:
     Raises:
         OSError: no such image.
     """
-    if not dicom_series.is_series(path):
-        found = Path(path).stat()
-        return found.st_size, found.st_mtime_ns
-    with os.scandir(dicom_series.parse(path)[0]) as entries:
-        states = [entry.stat() for entry in entries if entry.is_file()]
-    return sum(each.st_size for each in states), max((each.st_mtime_ns for each in states), default=0)
+    files = _files(Path(path))
+    states = [(file.name, file.stat()) for file in files]
+    size = sum(state.st_size for _, state in states)
+    if len(states) == 1:
+        return size, states[0][1].st_mtime_ns
+    told = repr([(name, state.st_size, state.st_mtime_ns) for name, state in sorted(states, key=lambda each: each[0])])
+    return size, int(hashlib.sha256(told.encode()).hexdigest()[:15], 16)  # any file's change is one
+
+
+def _files(path: Path) -> list[Path]:
+    """The files that an image is made of: itself, a series' slices, or a header and the voxels that it names."""
+    if dicom_series.is_series(path):
+        return [file for file in dicom_series.parse(path)[0].iterdir() if file.is_file()]
+    return [path, *_detached(path)]
+
+
+def _detached(path: Path) -> list[Path]:
+    if not path.name.lower().endswith((".mhd", ".nhdr")):
+        return []
+    text = read_bytes(path, _HEADER_BYTES).decode("latin-1")
+    named = re.findall(r"(?im)^\s*(?:ElementDataFile\s*=|data ?file:)\s*(\S.*?)\s*$", text)
+    return [file for name in named if (file := path.parent / name).is_file()]
 
 
 def image_digest(path: Path | str) -> str:
@@ -136,7 +152,14 @@ def image_digest(path: Path | str) -> str:
     """
     if dicom_series.is_series(path):
         return dicom_series.read_volume(path)[2]
-    return hashlib.sha256(read_bytes(Path(path))).hexdigest()
+    return _digest(Path(path), read_bytes(Path(path)))
+
+
+def _digest(path: Path, raw: bytes) -> str:
+    found = hashlib.sha256(raw)
+    for file in _detached(path):
+        found.update(read_bytes(file))
+    return found.hexdigest()
 
 
 def readable(path: Path, reader: Callable[[Path], Result]) -> Result:

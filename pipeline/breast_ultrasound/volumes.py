@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import datalist
+from pipeline.errors import InputError
 from pipeline.explain.windows import WindowMap
+from pipeline.files.receipts import digest
 from pipeline.metrics.hot_spots import HotSpots, hot_spots
 from pipeline.prepare.cases import check_fold, load
 from transforms.grid import Grid
@@ -23,10 +25,14 @@ def volumes(folder: Path | str, fold: int, *splits: str) -> list[dict[str, Any]]
         `centers` (RAS mm), `malignant` of each, `mask` (path or None) with the lesions' numbers, `spacing_mm`.
 
     Raises:
-        InputError: the datalist has gone.
+        InputError: the datalist has gone, or is another one than the crops were prepared from.
     """
     content = load(folder)
-    source = datalist.load(Path(folder) / content["datalist"])
+    listed = Path(folder) / content["datalist"]
+    source = datalist.load(listed)
+    if digest(listed) != content.get("listed"):
+        raise InputError(f"{listed.name}: was changed since the crops were prepared; run prepare.yaml again, crops "
+                         "that are ready are kept", code="changed")
     check_fold(content, fold)
     last = content["folds"].get("held_out", fold)
     found = []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +17,7 @@ import numpy as np
 
 from pipeline.errors import InputError
 
-_PART = ".part"  # a temporary file is `.NAME.PROCESS.part`: hidden, and with no suffix that a reader looks for
+_PART = ".part"  # a temporary file is `.NAME.HOST.PROCESS.part`: hidden, and with no suffix that a reader looks for
 
 
 @contextmanager
@@ -32,7 +34,7 @@ def replacing(path: Path | str, suffix: str = "") -> Iterator[Path]:
         InputError: the disk is full, the folder cannot be written, or the name is too long.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{_PART}{suffix}")
+    temporary = path.with_name(f".{path.name}.{_host()}.{os.getpid()}{_PART}{suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -48,11 +50,16 @@ def replacing(path: Path | str, suffix: str = "") -> Iterator[Path]:
 
 
 def leftovers(folder: Path | str) -> None:
-    """Remove what killed processes left in a folder; files of processes that live stay."""
+    """Remove what killed processes of this host left in a folder; files of others, and of those that live, stay."""
     for path in Path(folder).glob(f".*{_PART}*"):
-        process = path.name.partition(_PART)[0].rpartition(".")[2]
-        if process.isdigit() and not lives(int(process)):
+        *_, host, process = ["", *path.name.partition(_PART)[0].split(".")]
+        if host == _host() and process.isdigit() and not lives(int(process)):
             path.unlink(missing_ok=True)
+
+
+def _host() -> str:
+    """This host, in a few letters."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
 
 
 def lives(process: int) -> bool:

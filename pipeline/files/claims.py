@@ -32,13 +32,39 @@ def holder(folder: Path | str) -> dict[str, Any] | None:
     try:
         content = json.loads(path.read_text())
         age = _now(path.parent) - path.stat().st_mtime
-        host, process, worker = str(content["host"]), int(content["pid"]), int(content.get("worker", 0))
+        host, process = str(content["host"]), int(content["pid"])
+        here = any(_is_there(int(content.get(name, 0)), content.get(f"{name}_began")) for name in ("pid", "worker"))
+        here = here and content.get("boot", _boot()) == _boot()
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError):  # being written, or damaged: its age alone tells
-        host, process, worker, age = "?", 0, 0, _age(path)
-    here = process == os.getpid() or lives(process) or lives(worker)
+        host, process, here, age = "?", 0, False, _age(path)
     return {"host": host, "pid": process} if (here if host == socket.gethostname() else age < STALE) else None
+
+
+def _is_there(process: int, began: str | None) -> bool:
+    """Whether a process lives and is the one that was named, not a later one with its number."""
+    return (process == os.getpid() or lives(process)) and (began is None or began == _began(process))
+
+
+def _named(process: int) -> dict[str, Any]:
+    return {"pid": process, "pid_began": _began(process)}
+
+
+def _began(process: int) -> str | None:
+    """When a process began, by the kernel's clock; None where that is not told."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return None
+
+
+def _boot() -> str | None:
+    """Which start of the machine this is, and which container's processes are counted; None where not told."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return None
 
 
 @contextmanager
@@ -56,10 +82,14 @@ def claimed(folder: Path | str, wait: Callable[[dict[str, Any]], None]) -> Itera
         InputError: the folder cannot be written.
     """
     path = Path(folder) / CLAIM
-    content = {"host": socket.gethostname(), "pid": os.getpid(), "token": secrets.token_hex(8)}
+    content = {"host": socket.gethostname(), "boot": _boot(), "token": secrets.token_hex(8), **_named(os.getpid())}
+
+    def ours() -> bool:
+        return content["token"].encode() in _content(path)
 
     def works(process: int) -> None:
-        _write(path, {**content, "worker": process}, os.replace)
+        if ours():
+            _write(path, {**content, "worker": process, "worker_began": _began(process)}, os.replace)
 
     while not _take(path, content):
         found = _content(path)
@@ -72,7 +102,8 @@ def claimed(folder: Path | str, wait: Callable[[dict[str, Any]], None]) -> Itera
     def beat() -> None:
         while not stopped.wait(_BEAT):
             with suppress(OSError):
-                os.utime(path)
+                if ours():
+                    os.utime(path)
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
@@ -81,7 +112,8 @@ def claimed(folder: Path | str, wait: Callable[[dict[str, Any]], None]) -> Itera
     finally:
         stopped.set()
         with suppress(OSError):
-            path.unlink()
+            if ours():  # not taken over by somebody who thought this process dead
+                path.unlink()
 
 
 def _write(path: Path, content: Mapping[str, Any], put: Callable[[Path, Path], None]) -> None:

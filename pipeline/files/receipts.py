@@ -76,7 +76,7 @@ def unchanged(path: Path | str, known: Mapping[str, Any]) -> bool:
         return False
 
 
-def demand(path: Path | str, sha256: str | tuple[str, ...], remedy: str) -> None:
+def demand(path: Path | str, sha256: str, remedy: str) -> None:
     """Refuse a file whose content is not what it was when it was written.
 
     Raises:
@@ -84,7 +84,7 @@ def demand(path: Path | str, sha256: str | tuple[str, ...], remedy: str) -> None
     """
     path = Path(path)
     try:
-        same = digest(path) in (sha256 if isinstance(sha256, tuple) else (sha256,))
+        same = digest(path) == sha256
     except OSError as error:
         raise InputError(f"{path.name}: cannot be read ({error.strerror}); {remedy}", code="missing") from None
     if not same:
@@ -108,9 +108,8 @@ def receipted(path: Path | str, kind: str, about: Mapping[str, Any] | None = Non
     path = Path(path)
     with replacing(path) as temporary:
         yield temporary
-        before = {"previous": digest(path)} if path.is_file() else {}
-        write_json(_beside(path), {"schema": SCHEMA, "kind": kind, **state(temporary), **before,
-                                   "about": dict(about or {}), "parents": dict(parents or {}), "version": __version__})
+        write_json(_beside(path), {"schema": SCHEMA, "kind": kind, **state(temporary), "about": dict(about or {}),
+                                   "parents": dict(parents or {}), "version": __version__, **_replaced(path)})
 
 
 def read_receipt(path: Path | str, kind: str, remedy: str) -> dict[str, Any] | None:
@@ -136,8 +135,24 @@ def read_receipt(path: Path | str, kind: str, remedy: str) -> dict[str, Any] | N
         raise InputError(f"{beside.name}: damaged; {remedy}")
     if receipt.get("kind") != kind:
         raise InputError(f"{path.name}: its receipt is of {str(receipt.get('kind'))[:20]}, {kind} expected; {remedy}")
-    demand(path, (receipt["sha256"], receipt.get("previous", "")), remedy)
+    previous = receipt.get("previous")
+    if isinstance(previous, dict) and path.is_file() and digest(path) == previous.get("sha256"):
+        receipt = previous  # whoever wrote was killed before the new file was there
+    if not isinstance(receipt.get("about"), dict):
+        raise InputError(f"{beside.name}: damaged; {remedy}")
+    demand(path, receipt["sha256"], remedy)
     return receipt
+
+
+def _replaced(path: Path) -> dict[str, Any]:
+    """The receipt of the file that is about to be replaced, where it has one that is true."""
+    try:
+        known = json.loads(_beside(path).read_text(encoding="utf-8"))
+        if digest(path) == known["sha256"]:
+            return {"previous": {key: value for key, value in known.items() if key != "previous"}}
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return {}
 
 
 def _beside(path: Path) -> Path:

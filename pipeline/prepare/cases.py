@@ -11,12 +11,13 @@ from typing import Any
 from pipeline.datalist import SPLITS
 from pipeline.errors import InputError
 from pipeline.files.atomic import write_json
-from pipeline.files.receipts import demand, digest_of, is_sealed, sealed
+from pipeline.files.receipts import demand, digest, digest_of, is_sealed, sealed
 
 _AGAIN = "run prepare.yaml again, exams that are ready are kept"
+VERSION = 7  # of the arrays; raise it whenever the same parameters give others
 SCHEMA = "breast-bundles/prepared/3"
 LIST = "prepared.json"
-_ASIDE = ("datalist", "truth", "source")  # what may change without the cases being others
+_ASIDE = ("datalist", "listed", "truth", "source")  # what may change without the cases being others
 
 
 def save(folder: Path | str, content: Mapping[str, Any], datalist: Path | str) -> None:
@@ -27,7 +28,10 @@ def save(folder: Path | str, content: Mapping[str, Any], datalist: Path | str) -
         content: cases and what they were prepared with.
         datalist: what they were prepared from; its place may change, and is not part of the digest.
     """
-    write_json(Path(folder) / LIST, sealed({**content, "datalist": os.path.relpath(datalist, folder)}, *_ASIDE))
+    where = {"datalist": os.path.relpath(datalist, folder)}
+    if Path(datalist).is_file():
+        where["listed"] = digest(datalist)
+    write_json(Path(folder) / LIST, sealed({**content, **where}, *_ASIDE))
 
 
 def load(folder: Path | str) -> dict[str, Any]:

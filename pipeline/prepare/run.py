@@ -26,7 +26,6 @@ from pipeline.verify import verify
 from pipeline.verify.gate import check_exam
 from transforms.load import image_digest, size_and_time
 
-VERSION = 7  # raise it whenever the same parameters give other arrays
 _RECORDS = "records"
 
 
@@ -77,7 +76,7 @@ def run(datalist: Path | str, output: Path | str, unit: Unit, preprocessing: Pre
     records.mkdir(parents=True, exist_ok=True)
     for folder in (output, records):  # of a run that was killed
         leftovers(folder)
-    key = hashlib.sha256(json.dumps({"version": VERSION, **parameters}, sort_keys=True).encode()).hexdigest()
+    key = hashlib.sha256(json.dumps({"version": prepared.VERSION, **parameters}, sort_keys=True).encode()).hexdigest()
     todo = [e for e in source.exams if not _unchanged(records / f"{e.exam_id}.json", source, e, unit, files, key)]
     print(f"prepare: {len(source.exams)} exams, {len(source.exams) - len(todo)} ready, {len(todo)} to do; "
           f"output in {output}", flush=True)
@@ -169,7 +168,7 @@ def _collect(source: Datalist, exams: Sequence[Exam], records: Path, parameters:
         "schema": prepared.SCHEMA,
         "name": source.name,
         "modality": source.modality,
-        "parameters": {"version": VERSION, **parameters},
+        "parameters": {"version": prepared.VERSION, **parameters},
         "sources": digest_of(sources),
         "truth": source.truth,
         "source": source.source,

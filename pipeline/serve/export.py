@@ -35,6 +35,9 @@ def main(args: argparse.Namespace) -> int:
     configs = args.bundle / "configs"
     if not (configs / "inference.yaml").is_file():
         raise InputError(f"{args.bundle}: not a bundle (no configs/inference.yaml); name its folder")
+    for path in (*args.overlay, *([args.metrics] if args.metrics else [])):
+        if not path.is_file():
+            raise InputError(f"{path.name}: no such file; check its name")
     target = args.output / args.bundle.name
     if target.exists() and not (target / MARK).is_file():
         raise InputError(f"{target}: is there, and no earlier export; choose another -o, or move it away")
@@ -57,6 +60,7 @@ def main(args: argparse.Namespace) -> int:
         write_json(work / MARK, {"bundle": args.bundle.name, "version": __version__})
         work.chmod(0o755)
         aside = args.output / f".{args.bundle.name}.before"
+        shutil.rmtree(aside, ignore_errors=True)  # of an export that was killed
         if target.exists():
             target.rename(aside)
         work.rename(target)

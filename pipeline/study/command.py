@@ -98,7 +98,7 @@ def _check(steps: list[Step]) -> int:
 
 def _shard(text: str) -> tuple[int, int]:
     index, _, count = text.partition("/")
-    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
+    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
         raise InputError(f"--shard {text}: give I/N with I from 0 to N-1")
     return int(index), int(count)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import yaml
 from pipeline import datalist
 from pipeline.errors import InputError
 from pipeline.files.receipts import digest, digest_of
+from pipeline.prepare.cases import LIST, SCHEMA, VERSION
 from pipeline.study.step import Step
 
 # Of an overlay for training, what preparation has as well and does not take from it.
@@ -47,7 +49,8 @@ class Study:
         for key, value in settings.items():
             command += [f"--{key}", str(value)]
         asked = {key: self._anywhere(str(value)) for key, value in settings.items() if key != "datalist"}
-        return Step(name, folder, command, digest_of([[read_config(path) for path in files], asked]))
+        merged = json.dumps([[read_config(path) for path in files], asked], default=str)  # YAML knows dates
+        return Step(name, folder, command, digest_of(json.loads(merged)))
 
     def _anywhere(self, value: str) -> str:
         """A setting as it is on every machine: places in the study relative to it, other files by their content."""
@@ -61,7 +64,9 @@ class Study:
         folder = self.out / "prepared"
         step = self.step("prepare", folder, self.plan["prepare"], datalist=source, output_dir=folder,
                          **self._prepared_so())
-        step.whole = lambda: all_there(folder)
+        step.key = digest_of([step.key, VERSION, SCHEMA])  # another preparation is another step
+        step.whole = lambda: all(map(os.path.isfile, (folder / name for name in arrays_of(folder) or [""])))
+        step.listed = lambda: arrays_of(folder)
         return step
 
     def _prepared_so(self) -> dict[str, Any]:
@@ -100,11 +105,14 @@ def read_config(path: Path) -> Any:
         InputError: no such file, or no YAML.
     """
     try:
-        return _parsed(path, path.stat().st_mtime_ns)
+        content = _parsed(path, path.stat().st_mtime_ns)
     except OSError as error:
         raise InputError(f"{path.name}: cannot be read ({error.strerror}); check its name") from None
     except (yaml.YAMLError, UnicodeDecodeError):
         raise InputError(f"{path.name}: is no YAML; correct it") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path.name}: holds no settings; write them as NAME: VALUE")
+    return content
 
 
 @cache
@@ -112,14 +120,14 @@ def _parsed(path: Path, modified: int) -> Any:
     return yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
-def all_there(prepared: Path) -> bool:
-    """Whether every array that a prepared list names is there; its content is asked for by who reads it."""
+def arrays_of(prepared: Path) -> dict[str, str]:
+    """Every array that a prepared list names, with its digest; empty without a list."""
     try:
-        content = json.loads((prepared / "prepared.json").read_text(encoding="utf-8"))
+        content = json.loads((prepared / LIST).read_text(encoding="utf-8"))
         cases = [case for value in content.values() if isinstance(value, list) for case in value]
-        return all((prepared / case["image"]).is_file() for case in cases)
+        return {case["image"]: case["sha256"] for case in cases}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return False
+        return {}
 
 
 def settings_of(entry: dict[str, Any]) -> list[str]:
@@ -164,7 +172,8 @@ def read_study(args: argparse.Namespace) -> tuple[Study, datalist.Datalist]:
         for wanted, why in plan["variants"][name].get("asks", {}).get(args.preset, {}).items():
             if wanted not in given:
                 raise InputError(f"--preset {args.preset}: {name} asks for --set {wanted}=VALUE: {why}")
-    return Study(args.bundle, plan, args.out, args.preset, folds, variants, args.overlay, given), source
+    out = args.out if args.out.name else args.out.absolute()  # `.` begins no other path
+    return Study(args.bundle, plan, out, args.preset, folds, variants, args.overlay, given), source
 
 
 def given_settings(words: Sequence[str], variants: dict[str, dict[str, Any]]) -> dict[str, str]:

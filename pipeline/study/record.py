@@ -132,5 +132,7 @@ def _steps(run: Path, stages: Sequence[str]) -> Iterator[tuple[str, int]]:
 
     for stage in stages:
         path = run / stage / "resume.pt"
-        if path.is_file():
+        try:
             yield stage, int(torch.load(path, map_location="cpu", weights_only=True)["iteration"])
+        except Exception:  # none, or a damaged one: the table goes without its number
+            continue

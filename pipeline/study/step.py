@@ -8,7 +8,7 @@ part of that: in a container, or under another mount, nothing is trained again. 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from pipeline import __version__
 from pipeline.errors import InputError
 from pipeline.files.atomic import leftovers, write_json, write_text
 from pipeline.files.claims import CLAIM
-from pipeline.files.receipts import SUFFIX, digest_of, is_sealed, sealed, state, unchanged
+from pipeline.files.receipts import SUFFIX, digest, digest_of, is_sealed, sealed, state, unchanged
 
 SCHEMA = "breast-bundles/step/1"
 DONE = "done.json"
@@ -37,7 +37,8 @@ class Step:
         folder: where it works; no other step does.
         command: what is run.
         key: digest of its settings.
-        whole: a further check of what it left, where files are too many for the receipt.
+        whole: whether files are there that are too many for the receipt.
+        listed: those files with their digests, as the step's own list tells them.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Step:
     command: list[str]
     key: str = ""
     whole: Callable[[], bool] = lambda: True
+    listed: Callable[[], Mapping[str, str]] = dict
 
     def receipt(self) -> dict[str, Any] | None:
         """What `done.json` says; None where there is none, or one that was changed."""
@@ -63,19 +65,23 @@ class Step:
 
     def damaged(self) -> list[str]:
         """Names of files whose content is not what the step left, every one of them read."""
-        done = self.receipt() or {"outputs": {}}
-        return [name for name, known in done["outputs"].items()
-                if not unchanged(self.folder / name, {**known, "modified": None})]
+        done = self.receipt()
+        if done is None:
+            return [DONE] if (self.folder / DONE).exists() else []
+        bad = [name for name, known in done["outputs"].items()
+               if not unchanged(self.folder / name, {**known, "modified": None})]
+        return bad + [name for name, sha256 in self.listed().items() if not _is(self.folder / name, sha256)]
 
     def size(self) -> int:
-        """Bytes that the step left."""
-        return sum(known["bytes"] for known in (self.receipt() or {"outputs": {}})["outputs"].values())
+        """Bytes that the step left and that are there."""
+        names = [*(self.receipt() or {"outputs": {}})["outputs"], *self.listed()]
+        return sum(path.stat().st_size for name in names if (path := self.folder / name).is_file())
 
     def result(self) -> str:
         """Digest of what it left: the input of what rests on it."""
         done = self.receipt()
         assert done is not None
-        return digest_of({name: known["sha256"] for name, known in done["outputs"].items()})
+        return digest_of({name: known["sha256"] for name, known in done["outputs"].items() if not _tells(name)})
 
     def start(self, inputs: str) -> None:
         """Make the folder; what an earlier run left to go on from stays where all was the same and it had not ended.
@@ -109,6 +115,19 @@ class Step:
     def fail(self, reason: str, status: int) -> None:
         """Note why it ended."""
         write_json(self.folder / FAILED, {"reason": reason, "exit_status": status})
+
+
+def _tells(name: str) -> bool:
+    """Whether a file only tells of a run: its configs and receipts hold paths and times."""
+    last = name.rpartition("/")[2]
+    return last.endswith(SUFFIX) or last.startswith("config.")
+
+
+def _is(path: Path, sha256: str) -> bool:
+    try:
+        return digest(path) == sha256
+    except OSError:
+        return False
 
 
 def _results(folder: Path) -> Iterator[Path]:

@@ -145,7 +145,11 @@ def _write_record(folder: Path, record: str, config: dict[str, Any]) -> None:
     plain = json.loads(json.dumps(config, default=str))
     path = folder / record
     if (folder / "resume.pt").is_file() and path.is_file() and config.get("resume", True):
-        before = yaml.safe_load(path.read_text()) or {}
+        try:
+            before = dict(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+        except (OSError, ValueError, TypeError, yaml.YAMLError):
+            raise InputError(f"{path.name}: damaged, and it says what the run in {folder.name} is; choose another "
+                             "--output_dir, or start afresh with --resume False") from None
         for name in sorted(plain.keys() & before.keys() - _MAY_CHANGE):
             if plain[name] != before[name] and not isinstance(plain[name], dict) and not _is_code(plain[name]):
                 raise InputError(f"{folder.name}: holds a run with {name} = {before[name]}, this one has {plain[name]}"

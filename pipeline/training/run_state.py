@@ -65,7 +65,11 @@ class RunState:
         _catch_sigterm(self.state_path)
         if not (self.resume and self.state_path.is_file()):
             return
-        read_receipt(self.state_path, "state", "start afresh with --resume False")
+        receipt = read_receipt(self.state_path, "state", "start afresh with --resume False")
+        for key, here in _origin(engine).items():
+            if receipt is not None and receipt["about"].get(key, here) != here:
+                raise InputError(f"{self.state_path.name}: of a run on another {'fold' if key == 'fold' else 'dataset'}"
+                                 "; choose another --output_dir, or start afresh with --resume False")
         try:
             state = torch.load(self.state_path, map_location="cpu", weights_only=True)
             self.network.load_state_dict(state["network"])
@@ -112,7 +116,7 @@ class RunState:
             "precision": getattr(self.network, "precision", None),  # of `place`
             "random": get_random(),
         }
-        with receipted(self.state_path, "state") as temporary:
+        with receipted(self.state_path, "state", {**_origin(engine), "epoch": engine.state.epoch}) as temporary:
             _write(temporary, state)
 
 

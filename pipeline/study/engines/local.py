@@ -89,13 +89,13 @@ class Runner:
         if self.gpus > 1:
             environment["CUDA_VISIBLE_DEVICES"] = str(slot % self.gpus)
         print("$ " + shlex.join(["python", *step.command[1:]]), flush=True)
-        start = time.monotonic()
+        start, before = time.monotonic(), log.stat().st_size if log.is_file() else 0
         with log.open("ab") as out:
             status = self.call(step.command, works, stdout=out, stderr=subprocess.STDOUT, env=environment)
         if self.stopping:
             return
         if status:
-            reason = _last_words(log)
+            reason = _last_words(log, before)
             step.fail(reason, status)
             raise InputError(f"{step.name}: {reason} (exit status {status}; log: {log})")
         seconds = time.monotonic() - start
@@ -110,15 +110,21 @@ class Runner:
             works: is told its process.
             options: of `subprocess.Popen`.
         """
-        process = subprocess.Popen(command, start_new_session=True, **options)
-        if works is not None:
-            works(process.pid)
         with self.lock:
+            process = subprocess.Popen(command, start_new_session=True, **options)
             self.processes.add(process)
-        status = process.wait()
-        with self.lock:
-            self.processes.discard(process)
-        return status
+        try:
+            if works is not None:
+                works(process.pid)
+            if self.stopping:  # asked for while it was started
+                process.terminate()
+            return process.wait()
+        except BaseException:
+            process.terminate()
+            raise
+        finally:
+            with self.lock:
+                self.processes.discard(process)
 
     def _say(self, text: str) -> None:
         with self.lock:
@@ -142,8 +148,10 @@ class Runner:
                 signal.signal(number, handler)
 
 
-def _last_words(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(errors="replace").replace("\r", "\n").splitlines() if line.strip()]
+def _last_words(log: Path, begin: int) -> str:
+    """What a step said last; the log's first bytes are of earlier tries."""
+    text = log.read_bytes()[begin:].decode(errors="replace").replace("\r", "\n")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("error: ")]
     return (errors or lines or ["no output"])[-1].removeprefix("error: ")[:300]
 

@@ -16,3 +16,8 @@ def test_it_is_its_line_and_a_code() -> None:
 def test_it_comes_back_from_another_process() -> None:
     error = pickle.loads(pickle.dumps(InputError("x", code="empty")))
     assert isinstance(error, InputError) and (str(error), error.code) == ("x", "empty")
+
+
+def test_of_a_worker_s_traceback_the_line_is_kept() -> None:
+    sent = "Caught InputError in worker.\nTraceback:\n  File x\ntransforms.errors.InputError: E1.npy: changed; prepare again"
+    assert str(InputError(sent)) == "E1.npy: changed; prepare again"

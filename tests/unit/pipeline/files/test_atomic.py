@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.files.atomic import leftovers, replacing, write_array, write_json, write_table
+from pipeline.files.atomic import _host, leftovers, replacing, write_array, write_json, write_table
 
 
 def test_a_block_that_fails_leaves_the_old_file_alone(tmp_path) -> None:
@@ -50,10 +50,12 @@ def test_leftovers_of_dead_processes_go_and_those_of_the_living_stay(tmp_path) -
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     for process in (gone.pid, os.getppid()):
-        (tmp_path / f".a.npy.{process}.part").touch()
+        (tmp_path / f".a.npy.{_host()}.{process}.part").touch()
+    (tmp_path / ".a.npy.far.3999999.part").touch()  # of another host
     (tmp_path / "a.npy").touch()
     leftovers(tmp_path)
-    assert {p.name for p in tmp_path.iterdir()} == {"a.npy", f".a.npy.{os.getppid()}.part"}
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "a.npy", f".a.npy.{_host()}.{os.getppid()}.part", ".a.npy.far.3999999.part"}
 
 
 def test_json_refuses_what_is_not_finite(tmp_path) -> None:

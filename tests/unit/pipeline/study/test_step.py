@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 
+from pipeline.files.receipts import digest
 from pipeline.study.step import DONE, Step
 
 
@@ -74,3 +75,27 @@ def test_an_interrupted_run_goes_on_and_a_finished_or_changed_one_begins_afresh(
         step.start(inputs)
         assert resume.exists() == kept, (key, inputs)
         resume.touch()
+
+
+def test_what_only_tells_of_a_run_is_no_result(tmp_path) -> None:
+    step = finished(tmp_path / "run")
+    before = step.result()
+    (step.folder / "config.yaml").write_text("output_dir: elsewhere")
+    (step.folder / "model.pt.receipt.json").write_text("{}")
+    step.finish("labels", 2.0)
+    assert step.result() == before
+    (step.folder / "model.pt").write_bytes(b"others")
+    step.finish("labels", 2.0)
+    assert step.result() != before
+
+
+def test_files_of_a_step_s_own_list_are_read_too(tmp_path) -> None:
+    step = finished(tmp_path / "run")
+    (step.folder / "E1_L.npy").write_bytes(b"voxels")
+    known = {"E1_L.npy": digest(step.folder / "E1_L.npy")}
+    step.listed = lambda: known
+    assert step.damaged() == [] and step.size() == 16
+    (step.folder / "E1_L.npy").write_bytes(b"voxelS")
+    assert step.damaged() == ["E1_L.npy"]
+    (step.folder / DONE).write_text("{}")
+    assert step.damaged() == [DONE]

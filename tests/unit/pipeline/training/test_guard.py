@@ -170,5 +170,5 @@ def test_an_error_in_a_loading_process_is_one_line_too(make_prepared, tmp_path) 
     ended = run("--output_dir", tmp_path / "out", "--dataset_dir", folder, "--backbone", "", "--workers", 1)
     assert ended.returncode == 1 and "Traceback (most recent call last)" not in ended.stderr.split("error: ")[-1]
     last = ended.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: E00") and "prepared array is damaged" in last
+    assert last.startswith("error: E00") and "is not what was written" in last
     assert str(tmp_path) not in last
