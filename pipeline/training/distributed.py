@@ -18,6 +18,7 @@ def start() -> None:
 def stop() -> None:
     """Leave the process group."""
     if dist.is_initialized():
+        dist.barrier()  # nobody leaves while another still sends: gloo's threads would abort it
         dist.destroy_process_group()
 
 
