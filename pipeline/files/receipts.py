@@ -82,12 +82,18 @@ def demand(path: Path | str, sha256: str, remedy: str) -> None:
     Raises:
         InputError: it has changed, or is missing.
     """
-    path = Path(path)
+    _demand(Path(path), _found(Path(path), remedy), sha256, remedy)
+
+
+def _found(path: Path, remedy: str) -> str:
     try:
-        same = digest(path) == sha256
+        return digest(path)
     except OSError as error:
         raise InputError(f"{path.name}: cannot be read ({error.strerror}); {remedy}", code="missing") from None
-    if not same:
+
+
+def _demand(path: Path, found: str, sha256: str, remedy: str) -> None:
+    if found != sha256:
         raise InputError(f"{path.name}: is not what was written (its check sum differs); {remedy}", code="changed")
 
 
@@ -135,12 +141,12 @@ def read_receipt(path: Path | str, kind: str, remedy: str) -> dict[str, Any] | N
         raise InputError(f"{beside.name}: damaged; {remedy}")
     if receipt.get("kind") != kind:
         raise InputError(f"{path.name}: its receipt is of {str(receipt.get('kind'))[:20]}, {kind} expected; {remedy}")
-    previous = receipt.get("previous")
-    if isinstance(previous, dict) and path.is_file() and digest(path) == previous.get("sha256"):
+    found, previous = _found(path, remedy), receipt.get("previous")
+    if isinstance(previous, dict) and found == previous.get("sha256"):
         receipt = previous  # whoever wrote was killed before the new file was there
     if not isinstance(receipt.get("about"), dict):
         raise InputError(f"{beside.name}: damaged; {remedy}")
-    demand(path, receipt["sha256"], remedy)
+    _demand(path, found, receipt["sha256"], remedy)
     return receipt
 
 
@@ -148,7 +154,7 @@ def _replaced(path: Path) -> dict[str, Any]:
     """The receipt of the file that is about to be replaced, where it has one that is true."""
     try:
         known = json.loads(_beside(path).read_text(encoding="utf-8"))
-        if digest(path) == known["sha256"]:
+        if unchanged(path, known):  # its content is asked for again where it is read
             return {"previous": {key: value for key, value in known.items() if key != "previous"}}
     except (OSError, ValueError, KeyError, TypeError):
         pass

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.errors import InputError
 from pipeline.files.atomic import write_arrays
+from pipeline.files.receipts import digest
 
 
 class ArrayStore:
@@ -42,13 +43,13 @@ class ArrayStore:
 
 def key_of(*parts: Any) -> str:
     """A name from what arrays depend on: arrays by dtype, shape and content, anything else by its `repr`."""
-    digest = hashlib.sha256()
+    found = hashlib.sha256()
     for part in parts:
         array = isinstance(part, np.ndarray)
-        digest.update(repr((part.dtype.str, part.shape) if array else part).encode() + b"\0")
+        found.update(repr((part.dtype.str, part.shape) if array else part).encode() + b"\0")
         if array:
-            digest.update(np.ascontiguousarray(part).tobytes())
-    return digest.hexdigest()[:32]
+            found.update(np.ascontiguousarray(part).tobytes())
+    return found.hexdigest()[:32]
 
 
 def file_digest(path: Path | str, missing: str) -> str:
@@ -62,7 +63,6 @@ def file_digest(path: Path | str, missing: str) -> str:
         InputError: no such file.
     """
     try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest(path)
     except OSError:
         raise InputError(f"{Path(path).name}: no such file; {missing}") from None

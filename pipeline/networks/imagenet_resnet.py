@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from monai.networks.nets import ResNet, resnet18, resnet34, resnet50, resnet101
 
 from pipeline.errors import InputError
+from pipeline.files.receipts import digest
 from pipeline.networks.checkpoint import load_weights
 
 _URL = "https://download.pytorch.org/models/"
@@ -76,7 +76,7 @@ def load_imagenet(network: ResNet, layers: int, weights: Path | str, grey: bool 
     if not path.is_file():
         raise InputError(f"weights {path.name}: no such file; copy torchvision's {KNOWN[f'resnet{layers}']} there "
                          f"(from {_URL}), or set weights to null for random ones")
-    if (named := re.fullmatch(r"resnet\d+-([0-9a-f]{8})\.pth", path.name)) and not _digest(path).startswith(named[1]):
+    if (named := re.fullmatch(r"resnet\d+-([0-9a-f]{8})\.pth", path.name)) and not digest(path).startswith(named[1]):
         raise InputError(f"weights {path.name}: not the file that its name says (SHA-256 differs); copy it again")
     source = load_weights(build_resnet(layers, 3, 1000), path).state_dict()
     if grey:
@@ -97,8 +97,3 @@ def _fetch(name: str) -> Path:
             raise InputError(f"weights {name}: cannot be fetched ({error}); copy {_URL}{KNOWN[name]} to this machine "
                              "and name the file, or set weights to null for random ones") from None
     return target
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -64,10 +64,11 @@ def main(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, study: Study, source: datalist.Datalist, runner: Runner, prepare: Step,
          chains: list[list[Step]], alone: bool) -> int:
+    listed = listed_inputs(args.datalist, source)
     if alone:
-        _verify(args.datalist, source, study, runner)
+        _verify(args.datalist, listed, study, runner)
     runner.total = 1 + sum(map(len, chains))
-    runner.run_chain([prepare], cores(), listed_inputs(args.datalist, source))
+    runner.run_chain([prepare], cores(), listed)
     inputs = prepared_inputs(study.out / "prepared")
     for chain in chains:
         adopt(chain, inputs, args.adopt)
@@ -103,10 +104,10 @@ def _shard(text: str) -> tuple[int, int]:
     return int(index), int(count)
 
 
-def _verify(path: Path, source: datalist.Datalist, study: Study, runner: Runner) -> None:
+def _verify(path: Path, listed: str, study: Study, runner: Runner) -> None:
     """Read every file once per state of the list; a study does not begin on exams with errors."""
     report, note = study.out / "verify.json", study.out / "verified.json"
-    state = {"inputs": listed_inputs(path, source)}
+    state = {"inputs": listed}
     try:
         if json.loads(note.read_text(encoding="utf-8")) == state:
             return

@@ -19,5 +19,6 @@ def test_it_comes_back_from_another_process() -> None:
 
 
 def test_of_a_worker_s_traceback_the_line_is_kept() -> None:
-    sent = "Caught InputError in worker.\nTraceback:\n  File x\ntransforms.errors.InputError: E1.npy: changed; prepare again"
+    sent = ("Caught InputError in worker.\nTraceback:\n  File x\n"
+            "transforms.errors.InputError: E1.npy: changed; prepare again")
     assert str(InputError(sent)) == "E1.npy: changed; prepare again"

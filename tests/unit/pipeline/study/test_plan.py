@@ -7,24 +7,13 @@ from pathlib import Path
 
 import pytest
 from commands import ROOT
+from small_study import VARIANTS, study
 
 from pipeline.errors import InputError
 from pipeline.study.command import add_arguments
 from pipeline.study.plan import Study, given_settings, read_study
 
-BUNDLE = Path(__file__).parents[4] / "bundles" / "breast_mri_curriculum"
-EVALUATE = {"configs": ["a.yaml"], "settings": {"cache": "{study}/cache"}}
-
-
-VARIANTS = {"own": {"label": "Own", "stages": [], "evaluate": EVALUATE},
-            "others": {"label": "Others'", "paper": {"auroc": [0.8]}, "needs": ["weights"], "takes": ["augment"],
-                       "stages": [], "evaluate": EVALUATE}}
-
-
-def study(folder: Path, variants: list[str], **given: str) -> Study:
-    (folder / "configs").mkdir(exist_ok=True)
-    (folder / "configs" / "a.yaml").write_text("lr: 0.1  # a rate")
-    return Study(folder, {"variants": VARIANTS, "prepare": {}}, Path("out"), "paper", [0], variants, given=given)
+BUNDLE = ROOT / "bundles" / "breast_mri_curriculum"
 
 
 def test_settings_reach_the_variants_that_name_them(tmp_path) -> None:
