@@ -317,15 +317,6 @@ def tiny_views(mammography_cohort: Cohort, tmp_path_factory: pytest.TempPathFact
     return made_once(tmp_path_factory, "views", write)
 
 
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """The folder of real sample images, which are not part of the project."""
-    folder = os.environ.get("BREAST_BUNDLES_DATA")
-    if not folder or not Path(folder).is_dir():
-        pytest.skip("BREAST_BUNDLES_DATA names no folder of real samples")
-    return Path(folder)
-
-
 def write_series(folder: Path, array: np.ndarray, affine: np.ndarray = AFFINE, *, first: int = 1, shuffle: int = 0,
                  **tags: Any) -> str:
     """Write a volume `(X, Y, Z)` as DICOM slices, as a scanner does; returns its SeriesInstanceUID.

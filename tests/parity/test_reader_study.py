@@ -7,13 +7,13 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
-from commands import ROOT
+from real_data import FOLDER, needs
 
 from pipeline.mammography.screening import ALL_READERS, reader_scores
 from pipeline.metrics import auroc
 
-TABLE = ROOT.parent / "shared" / "data" / "reader_study" / "results.csv"
-pytestmark = pytest.mark.skipif(not TABLE.is_file(), reason="needs the public reader study of shared/data")
+TABLE = FOLDER / "reader_study" / "results.csv"
+pytestmark = needs("reader_study/results.csv")
 
 # Of each column: AUROC of 1,440 breasts (61 malignant), and of 720 exams (60) by the larger of their breasts. From
 # nyukat/mammography_metarepository 4f9b8a0, by an implementation of its own.

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from real_data import FOLDER, needs
 
 from data_lists.__main__ import main
 from pipeline.datalist import Exam, load
@@ -130,8 +131,9 @@ def test_half_a_download_is_refused(cbis: Path, capsys: pytest.CaptureFixture[st
     assert "5 of 17 listed images are not there, the first is Mass-Training_P_0000" in capsys.readouterr().err
 
 
-def test_the_real_tables_at_full_scale(real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tables = sorted((real_data / "cbis_ddsm_tables").glob("*.csv"))
+@needs("cbis_ddsm_tables")
+def test_the_real_tables_at_full_scale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tables = sorted((FOLDER / "cbis_ddsm_tables").glob("*.csv"))
     folders = set()
     for table in tables:
         shutil.copy(table, tmp_path / table.name)

@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 import openpyxl
 import pytest
+from real_data import FOLDER, needs
 
 from data_lists.__main__ import main
 from pipeline.datalist import Exam, load
@@ -98,8 +99,9 @@ def test_what_is_refused_in_one_line(fastmri: Path, capsys: pytest.CaptureFixtur
     assert text in error and "Jane" not in error
 
 
-def test_the_real_table_at_full_scale(real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shutil.copy(next((real_data / "fastmri_breast_labels").glob("*.xlsx")), tmp_path)
+@needs("fastmri_breast_labels")
+def test_the_real_table_at_full_scale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(next((FOLDER / "fastmri_breast_labels").glob("*.xlsx")), tmp_path)
     for number in range(1, 301):
         (tmp_path / f"fastMRI_breast_{number:03d}").mkdir()
         for frame in ("pre", "post1", "post2", "post3"):

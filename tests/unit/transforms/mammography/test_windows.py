@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from commands import ROOT
+from real_data import FOLDER, needs
 
 from transforms import BreastWindowd, read_mammogram
 from transforms.mammography.geometry import Box, Breast, CropRules, cut, find_breast
 from transforms.mammography.windows import best_window, network_input, random_windows, windows
 
-EXAM = ROOT.parent / "shared" / "data" / "mammography_exam"
-real = pytest.mark.skipif(not EXAM.is_dir(), reason="needs the real mammography exam of shared/data")
+EXAM = FOLDER / "mammography_exam"
+real = needs("mammography_exam")
 
 
 def rules(rows: int, columns: int) -> CropRules:
