@@ -131,6 +131,7 @@ def test_half_a_download_is_refused(cbis: Path, capsys: pytest.CaptureFixture[st
     assert "5 of 17 listed images are not there, the first is Mass-Training_P_0000" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @needs("cbis_ddsm_tables")
 def test_the_real_tables_at_full_scale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tables = sorted((FOLDER / "cbis_ddsm_tables").glob("*.csv"))

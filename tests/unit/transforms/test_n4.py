@@ -70,6 +70,7 @@ def test_finds_the_true_field_no_worse_than_itk(phantom) -> None:
     assert found["torch"] <= found["itk"] + 1e-3
 
 
+@pytest.mark.slow
 @needs("breast_mri_subvolume")
 def test_a_known_factor_on_a_real_image_is_found() -> None:
     """The field of an image times a known factor is the image's own field times the factor."""
