@@ -75,3 +75,8 @@ def check_names(exams: Iterable[Named]) -> None:
     if again := twins(exam.exam_id for exam in exams):
         raise InputError(f"exam {again[0]} is there twice, be it in other letters' case; every exam takes a name of "
                          "its own")
+    marked = {(exam.exam_id, lesion.lesion_id) for exam in exams for lesion in exam.lesions if lesion.lesion_id}
+    files = [exam.exam_id for exam in exams] + sorted(f"{exam}_lesion{lesion}" for exam, lesion in marked)
+    if again := twins(files):
+        raise InputError(f"{again[0]} would name files of two lesions, or of an exam and a lesion; rename one of the "
+                         "exams")

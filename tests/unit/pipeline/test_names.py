@@ -38,6 +38,13 @@ def test_twins_differ_by_case_alone() -> None:
         check_names([exam("E1"), exam("e1")])
 
 
+@pytest.mark.parametrize("others", [[exam("A_lesion1", lesions=[SimpleNamespace(lesion_id="2")])],
+                                    [exam("A_lesion1_lesion2")]])
+def test_two_lesions_share_no_file(others) -> None:
+    with pytest.raises(InputError, match="A_lesion1_lesion2 would name files of two lesions"):
+        check_names([exam("A", lesions=[SimpleNamespace(lesion_id="1_lesion2")]), *others])
+
+
 @pytest.mark.parametrize("change", [{"patient_id": ""}, {"groups": {"site": "=cmd"}}, {"readers": {"@x": {}}}])
 def test_texts_that_are_refused_are_not_quoted(change) -> None:
     with pytest.raises(InputError, match=r"^exam 2 of the list: ") as error:
