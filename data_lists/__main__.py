@@ -23,7 +23,7 @@ OWN = "own"  # --folds own: official folds are ignored
 _OWN_FOLDS = 5
 # Options that name files or say how a run is made, not what is in the list.
 _UNTOLD = {"converter", "output", "name", "root", "table", "images", "exams", "lesions", "extract", "official", "folds",
-           "seed", "drop_unlabelled"}
+           "seed", "validation", "drop_unlabelled"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -65,6 +65,9 @@ def _add_shared_arguments(parser: argparse.ArgumentParser) -> None:
                         f"bring none; {OWN}: {_OWN_FOLDS} folds of our own, whatever the data bring")
     parser.add_argument("--held-out", type=float, metavar="SHARE", default=argparse.SUPPRESS,
                         help="share of the patients to set aside for a last test of a network trained on all others")
+    parser.add_argument("--validation", type=float, metavar="SHARE", default=argparse.SUPPRESS,
+                        help="share of all exams in the folds that validates in each, e.g. 0.2: five folds have three, "
+                        "one and one fifth to train, validate and test (default: one of N parts of what is not tested)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the folds")
     parser.add_argument("--drop-unlabelled", action="store_true", help="leave out breasts whose label is not known")
 
@@ -93,12 +96,15 @@ def write(args: argparse.Namespace) -> int:
     share = getattr(args, "held_out", None)
     if share is not None and (given != {None} or datalist.folds):
         raise InputError("--held-out: the data bring folds of their own; leave one of the two out")
+    validation = getattr(args, "validation", None)
+    if validation is not None and datalist.folds and "validation" not in datalist.folds:
+        raise InputError("--validation: the data say themselves what validates; leave it out, or add --folds own")
     if share is not None:
-        datalist.folds = hold_out(datalist.exams, share, args.folds, args.seed)
+        datalist.folds = hold_out(datalist.exams, share, args.folds, args.seed, validation)
     elif given == {None}:
-        datalist.folds = assign_folds(datalist.exams, args.folds, args.seed)
+        datalist.folds = assign_folds(datalist.exams, args.folds, args.seed, validation)
     elif not datalist.folds:
-        datalist.folds = assign_validation(datalist.exams, len(given), args.seed)
+        datalist.folds = assign_validation(datalist.exams, len(given), args.seed, validation)
     _tell_source(datalist, args)
     save(datalist, output)
     print(summary(datalist))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from pipeline.datalist import Exam
 from pipeline.folds import assign_validation, set_aside, set_aside_exams
@@ -17,13 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def official_test(exams: list[Exam], tested: Callable[[Exam], bool], args: argparse.Namespace
-                  ) -> tuple[dict[str, int], str]:
+                  ) -> tuple[dict[str, Any], str]:
     """Hold out the official test part and cross-validate the rest, in place.
 
     Args:
         exams: all that will be in the list.
         tested: whether an exam is in the official test part.
-        args: `official` (false: the split is ignored), `clean`, `folds`, `seed`.
+        args: `official` (false: the split is ignored), `clean`, `folds`, `seed`, perhaps `validation`.
 
     Returns:
         the list's folds, empty where they are still to be made, and what was done, in words.
@@ -36,21 +37,22 @@ def official_test(exams: list[Exam], tested: Callable[[Exam], bool], args: argpa
     patients = {exam.patient_id for exam in test}
     leaked = [exam for exam in exams if exam.patient_id in patients and not tested(exam)]
     both = len({exam.patient_id for exam in leaked})
+    drawn = (args.folds, args.seed, getattr(args, "validation", None))
     if not both:
-        return set_aside(exams, patients, args.folds, args.seed), "official test part held out"
+        return set_aside(exams, patients, *drawn), "official test part held out"
     if args.clean:
         _say(f"{both} patients were on both sides of the official split; their {len(leaked)} training exams are in the "
              "test part now")
-        return set_aside(exams, patients, args.folds, args.seed), (
+        return set_aside(exams, patients, *drawn), (
             f"official test part held out, {len(leaked)} training exams of {both} of its patients with it")
     _say(f"warning: {both} patients are on both sides of the official split, with {len(leaked)} exams in its training "
          "part; training refuses the list. --clean moves these to the test part, --folds own ignores the split")
-    return set_aside_exams(exams, test, args.folds, args.seed), (
+    return set_aside_exams(exams, test, *drawn), (
         f"official test part held out, {both} of its patients are in training as well")
 
 
 def official_folds(exams: list[Exam], parts: Mapping[str, Mapping[int, str]], args: argparse.Namespace
-                   ) -> tuple[dict[str, int], str]:
+                   ) -> tuple[dict[str, Any], str]:
     """Take over official folds, in place, where every exam is tested once; else say what is done instead.
 
     Args:
@@ -79,7 +81,7 @@ def official_folds(exams: list[Exam], parts: Mapping[str, Mapping[int, str]], ar
         rest = [exam for exam in exams if not in_test[exam.exam_id]]
         for exam in rest:
             exam.fold = number[validated[exam.exam_id][0]]
-        made = assign_validation(rest, len(folds), args.seed)
+        made = assign_validation(rest, len(folds), args.seed, getattr(args, "validation", None))
         for exam in aside:
             exam.fold, exam.held_out, exam.validation_folds = len(folds), True, []
         return {**made, "count": len(folds) + 1, "held_out": len(folds)}, (

@@ -153,7 +153,7 @@ class Datalist:
     modality: str
     root: Path  # absolute in memory; relative to the list's folder in the file
     exams: list[Exam]
-    folds: dict[str, int] = field(default_factory=dict)
+    folds: dict[str, Any] = field(default_factory=dict)
     truth: str = ""
     source: dict[str, Any] = field(default_factory=dict)
 

@@ -5,36 +5,45 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
+from fractions import Fraction
+from itertools import islice
+from typing import Any
 
 from pipeline.datalist import Exam
 from pipeline.errors import InputError
 
+_FINEST = 20  # parts that a share of validation is made of
 
-def assign_folds(exams: Iterable[Exam], count: int = 5, seed: int = 0) -> dict[str, int]:
+
+def assign_folds(exams: Iterable[Exam], count: int = 5, seed: int = 0,
+                 validation: float | None = None) -> dict[str, Any]:
     """Give every exam its fold, in place: patients stay together, strata are spread evenly.
 
     One of `count` parts is tested in each fold; of what remains, again one of `count` parts validates. With 5
-    that is 64 % train, 16 % validation, 20 % test (the curriculum paper, §3.1).
+    that is 64 % train, 16 % validation, 20 % test (the curriculum paper, §3.1). With a `validation` of 0.2 it is
+    60, 20 and 20 % (the doubly deep paper, §2, whose one split is the first of these folds).
 
     Args:
         exams: the exams.
         count: number of folds; each class should have at least that many patients.
         seed: seed of the shuffling.
+        validation: share of all these exams that validates in each fold; None: one of `count` parts of what remains.
 
     Returns:
-        `{"count": count, "seed": seed}`, for the list's `folds`.
+        `{"count": count, "seed": seed}`, for the list's `folds`; with `validation` where it was given.
 
     Raises:
-        InputError: fewer than two folds, or too few patients for that many.
+        InputError: fewer than two folds, too few patients for that many, or a share that leaves nothing to train on.
     """
     exams = list(exams)
     for fold, test in enumerate(_parts(exams, count, seed)):
         for exam in test:
             exam.fold = fold
-    return assign_validation(exams, count, seed)
+    return assign_validation(exams, count, seed, validation)
 
 
-def hold_out(exams: Iterable[Exam], share: float, count: int = 5, seed: int = 0) -> dict[str, int]:
+def hold_out(exams: Iterable[Exam], share: float, count: int = 5, seed: int = 0,
+             validation: float | None = None) -> dict[str, Any]:
     """Set patients aside for one last test, and give all others folds, in place (centre-point paper, table 1).
 
     Args:
@@ -42,6 +51,7 @@ def hold_out(exams: Iterable[Exam], share: float, count: int = 5, seed: int = 0)
         share: of the patients, set aside; strata are spread evenly.
         count: folds of the cross-validation among the others; fold number `count` is the last test.
         seed: seed of the shuffling.
+        validation: as of `assign_folds`, of those others.
 
     Returns:
         `{"count": count + 1, "seed": seed, "held_out": count}`, for the list's `folds`.
@@ -64,31 +74,35 @@ def hold_out(exams: Iterable[Exam], share: float, count: int = 5, seed: int = 0)
     except ValueError:
         raise InputError(f"{len(worst)} patients are too few for --held-out {share}; add exams or leave it "
                          "out") from None
-    return set_aside(exams, set(aside), count, seed)
+    return set_aside(exams, set(aside), count, seed, validation)
 
 
-def set_aside(exams: Iterable[Exam], patients: Collection[str], count: int = 5, seed: int = 0) -> dict[str, int]:
+def set_aside(exams: Iterable[Exam], patients: Collection[str], count: int = 5, seed: int = 0,
+              validation: float | None = None) -> dict[str, Any]:
     """Hold out the exams of given patients, as `hold_out`, for datasets that name their test set."""
     exams = list(exams)
-    return set_aside_exams(exams, [exam for exam in exams if exam.patient_id in patients], count, seed)
+    return set_aside_exams(exams, [exam for exam in exams if exam.patient_id in patients], count, seed, validation)
 
 
-def set_aside_exams(exams: Iterable[Exam], aside: Iterable[Exam], count: int = 5, seed: int = 0) -> dict[str, int]:
+def set_aside_exams(exams: Iterable[Exam], aside: Iterable[Exam], count: int = 5, seed: int = 0,
+                    validation: float | None = None) -> dict[str, Any]:
     """Hold out given exams, as `set_aside`, for splits that are not by patient."""
     exams = list(exams)
     for exam in aside:
         exam.fold, exam.held_out, exam.validation_folds = count, True, []
-    folds = assign_folds([exam for exam in exams if not exam.held_out], count, seed)
+    folds = assign_folds([exam for exam in exams if not exam.held_out], count, seed, validation)
     return {**folds, "count": count + 1, "held_out": count}
 
 
-def assign_validation(exams: Iterable[Exam], count: int, seed: int = 0) -> dict[str, int]:
+def assign_validation(exams: Iterable[Exam], count: int, seed: int = 0,
+                      validation: float | None = None) -> dict[str, Any]:
     """Choose the exams that validate in each fold, in place, where the folds of the test parts are given.
 
     Args:
         exams: the exams, each with its `fold`; one patient's exams share theirs.
         count: number of folds.
         seed: seed of the shuffling.
+        validation: as of `assign_folds`.
 
     Returns:
         As `assign_folds`.
@@ -100,9 +114,23 @@ def assign_validation(exams: Iterable[Exam], count: int, seed: int = 0) -> dict[
     for exam in exams:
         exam.validation_folds = []
     for fold in range(count):
-        for exam in next(_parts([exam for exam in exams if exam.fold != fold], count, seed)):
-            exam.validation_folds.append(fold)
-    return {"count": count, "seed": seed}
+        rest = [exam for exam in exams if exam.fold != fold]
+        share = Fraction(1, count) if validation is None else _of_rest(validation, count, rest)
+        for part in islice(_parts(rest, share.denominator, seed), share.numerator):
+            for exam in part:
+                exam.validation_folds.append(fold)
+    return {"count": count, "seed": seed, **({} if validation is None else {"validation": validation})}
+
+
+def _of_rest(validation: float, count: int, rest: list[Exam]) -> Fraction:
+    """What a share of all is of those that a fold does not test, in as many parts as there can be of its patients."""
+    most = 1 - 1 / count
+    finest = max(2, min(_FINEST, len({exam.patient_id for exam in rest})))
+    share = Fraction(validation / most).limit_denominator(finest) if 0 < validation < most else Fraction(0)
+    if not 0 < share < 1:
+        raise InputError(f"--validation {validation:g}: give a share of all exams above 0 and below {most:g}, with some "
+                         f"left to train on in each of {count} folds")
+    return share
 
 
 def _worst_strata(exams: Iterable[Exam]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,15 @@ def test_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(table) == 5
     for _, train, validation, test, malignant in table:
         assert int(train) + int(validation) + int(test) == 20 and (test, malignant) == ("4", "2")
+
+
+def test_three_one_and_one_fifth(tmp_path: Path, capsys) -> None:
+    assert main([*sheet(tmp_path), "--validation", "0.2"]) == 0
+    table = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()[:1].isdigit()]
+    assert [row[1:4] for row in table] == [["12", "4", "4"]] * 5
+    assert json.loads((tmp_path / "list.json").read_text())["folds"] == {"count": 5, "seed": 0, "validation": 0.2}
+    assert main([*sheet(tmp_path), "--validation", "0.9"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_output_must_be_json_so_that_no_sheet_is_overwritten(tmp_path: Path, capsys) -> None:

@@ -63,3 +63,10 @@ def test_folds_that_leave_exams_untested_are_not_taken_over() -> None:
     parts = {f"E{k}": {0: "train", 1: "val" if k else "train"} for k in range(4)}
     folds, text = official_folds(own, parts, given())
     assert folds == {} and "do not test every exam once" in text
+
+
+def test_a_share_for_validation_is_of_what_the_official_test_part_leaves() -> None:
+    own = exams("ABCDEFGHIJKLMNOPQRSTUVWX")
+    folds, _ = official_test(own, lambda exam: int(exam.exam_id[1:]) >= 20, given(folds=5, validation=0.2))
+    assert folds == {"count": 6, "seed": 0, "validation": 0.2, "held_out": 5}
+    assert [sum(exam.split(fold) == "validation" for exam in own) for fold in range(5)] == [4] * 5

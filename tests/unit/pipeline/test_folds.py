@@ -121,3 +121,41 @@ def test_small_cohorts_have_no_empty_part(size: int) -> None:
     assign_folds(exams, 5)
     for fold in range(5):
         assert {exam.split(fold) for exam in exams} == set(SPLITS)
+
+
+@pytest.mark.parametrize(("count", "validation", "wanted"), [(5, 0.2, (60, 20, 20)), (5, 0.1, (70, 10, 20)),
+                                                             (4, 0.15, (60, 15, 25))])
+def test_a_share_of_all_validates_where_it_is_given(count, validation, wanted) -> None:
+    exams = cohort()
+    assert assign_folds(exams, count, 3, validation) == {"count": count, "seed": 3, "validation": validation}
+    for fold in range(count):
+        parts = {name: [exam for exam in exams if exam.split(fold) == name] for name in SPLITS}
+        for name, share in zip(SPLITS, wanted, strict=True):
+            assert abs(len(parts[name]) - share) <= 3, (fold, name)
+            assert abs(np.mean([exam.worst_label() == 2 for exam in parts[name]]) - 0.30) <= 0.08
+        patients = [{exam.patient_id for exam in part} for part in parts.values()]
+        assert sum(map(len, patients)) == len(set.union(*patients)), "a patient is in two parts"
+
+
+def test_the_share_changes_no_test_part_and_the_default_share_nothing_at_all() -> None:
+    drawn = []
+    for validation in (None, 0.16, 0.2):  # 0.16 of all is a fifth of the four fifths that remain
+        exams = cohort()
+        assign_folds(exams, 5, 1, validation)
+        drawn.append([(exam.fold, exam.validation_folds) for exam in exams])
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert [fold for fold, _ in drawn[0]] == [fold for fold, _ in drawn[2]]
+
+
+def test_the_share_is_of_those_that_are_not_held_out() -> None:
+    exams = cohort()
+    assert hold_out(exams, 0.2, 5, validation=0.2) == {"count": 6, "seed": 0, "validation": 0.2, "held_out": 5}
+    rest = [exam for exam in exams if not exam.held_out]
+    assert all(abs(sum(e.split(f) == "validation" for e in rest) - len(rest) / 5) <= 3 for f in range(5))
+
+
+@pytest.mark.parametrize(("validation", "size"), [(0.0, 100), (-0.2, 100), (0.8, 100), (1.5, 100), (float("nan"), 100),
+                                                  (0.001, 100), (0.02, 10)])
+def test_a_share_that_leaves_a_part_empty_is_an_input_error(validation, size) -> None:
+    with pytest.raises(InputError, match="--validation .*: give a share of all exams above 0 and below 0.8"):
+        assign_folds(cohort(size, 0), 5, 0, validation)
