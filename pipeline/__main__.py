@@ -21,6 +21,7 @@ VERBS = {
     "verify": ("pipeline.verify", "read every file of a datalist to its end and list what is wrong"),
     "convert": ("pipeline.prepare.convert", "write a list's images, DICOM too, as NIfTI once"),
     "study": ("pipeline.study", "run a paper's table: prepare, train and evaluate its variants over the folds"),
+    "combine": ("pipeline.study.combine", "make a variant of others' predictions: mean, or ensemble selection"),
     "report": ("pipeline.report.command", "turn a study's predictions into metrics.json and report.html"),
     "export": ("pipeline.serve.export", "write a trained bundle as one folder to share or to serve"),
 }

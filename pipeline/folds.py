@@ -128,8 +128,8 @@ def _of_rest(validation: float, count: int, rest: list[Exam]) -> Fraction:
     finest = max(2, min(_FINEST, len({exam.patient_id for exam in rest})))
     share = Fraction(validation / most).limit_denominator(finest) if 0 < validation < most else Fraction(0)
     if not 0 < share < 1:
-        raise InputError(f"--validation {validation:g}: give a share of all exams above 0 and below {most:g}, with some "
-                         f"left to train on in each of {count} folds")
+        raise InputError(f"--validation {validation:g}: give a share of all exams above 0 and below {most:g}, that "
+                         f"leaves some to train on in each of {count} folds")
     return share
 
 

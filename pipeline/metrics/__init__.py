@@ -8,6 +8,7 @@ from pipeline.metrics.area_interval import area_interval, on_logits, score_ends
 from pipeline.metrics.bootstrap import Auroc, Medians, Shares, Weighted, holm, interval, p_value, replicates
 from pipeline.metrics.calibration import calibration_error, reliability, wilson
 from pipeline.metrics.delong import delong_covariance, delong_test, delong_variance, z_test
+from pipeline.metrics.ensemble import Selected, ensemble_selection
 from pipeline.metrics.froc import Froc
 from pipeline.metrics.hot_spots import HotSpots, hot_spots
 from pipeline.metrics.localisation import Volume, in_boxes, in_mask, localise, random_point_share, shuffled
@@ -31,6 +32,7 @@ __all__ = [
     "HotSpots",
     "Matched",
     "Medians",
+    "Selected",
     "Shares",
     "Volume",
     "Weighted",
@@ -41,6 +43,7 @@ __all__ = [
     "delong_covariance",
     "delong_test",
     "delong_variance",
+    "ensemble_selection",
     "holm",
     "hot_spots",
     "in_boxes",

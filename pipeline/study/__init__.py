@@ -9,6 +9,7 @@ RUN/study.json                          what was asked for, and what is done
 RUN/verify.json  RUN/prepared/          the datalist's check, and the arrays
 RUN/VARIANT/foldK/STAGE/                config.yaml, log.txt, TensorBoard, weights
 RUN/VARIANT/foldK/predictions.csv       what the report reads
+RUN/COMBINED/foldK/weights.json         of variants made from others' predictions, beside their own
 ```
 """
 

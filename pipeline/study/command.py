@@ -12,8 +12,9 @@ from pathlib import Path
 from pipeline import datalist
 from pipeline.errors import InputError
 from pipeline.files.atomic import write_json
+from pipeline.files.receipts import digest_of
 from pipeline.study.engines.local import Runner, cores
-from pipeline.study.plan import Study, read_study
+from pipeline.study.plan import Study, predictions_of, read_study
 from pipeline.study.record import adopt, check_place, listed_inputs, prepared_inputs, write_study
 from pipeline.study.step import Step
 
@@ -49,25 +50,29 @@ def main(args: argparse.Namespace) -> int:
     last = source.folds.get("held_out")  # trains and tests the most: it begins first, so that no core waits for it
     order = sorted(study.folds, key=lambda fold: fold != last)
     chains = [study.chain(v, f) for f in order for v in study.variants][index::count]
+    combined = [(name, fold) for fold in order for name in study.combined]
     prepare = study.prepare_step(args.datalist)
+    steps = [prepare, *(step for chain in chains for step in chain),
+             *(study.combine_step(*which) for which in combined[index::count])]
     if args.only_print:
-        for step in [prepare, *(step for chain in chains for step in chain)]:
+        for step in steps:
             print(shlex.join(["python", *step.command[1:]]))
         return 0
     if args.check:
-        return _check([prepare, *(step for chain in chains for step in chain)])
+        return _check(steps)
     check_place(study, source)
+    _check_members(study, combined)
     runner = Runner(args.jobs)
     with runner.stopping_children():
-        return _run(args, study, source, runner, prepare, chains, alone=count == 1)
+        return _run(args, study, source, runner, prepare, chains, combined, alone=count == 1)
 
 
 def _run(args: argparse.Namespace, study: Study, source: datalist.Datalist, runner: Runner, prepare: Step,
-         chains: list[list[Step]], alone: bool) -> int:
+         chains: list[list[Step]], combined: list[tuple[str, int]], alone: bool) -> int:
     listed = listed_inputs(args.datalist, source)
     if alone:
         _verify(args.datalist, listed, study, runner)
-    runner.total = 1 + sum(map(len, chains))
+    runner.total = 1 + sum(map(len, chains)) + len(combined)
     runner.run_chain([prepare], cores(), listed)
     inputs = prepared_inputs(study.out / "prepared")
     for chain in chains:
@@ -76,9 +81,27 @@ def _run(args: argparse.Namespace, study: Study, source: datalist.Datalist, runn
     if args.prepare_only:
         return 0
     runner.run_all(chains, inputs)
+    for name, fold in combined:
+        if not alone and not _members_are_done(study, name, fold):
+            print(f"{name} fold {fold}: waits for the predictions of other tasks; the last one makes it", flush=True)
+            runner.total -= 1
+            continue
+        runner.run_chain([study.combine_step(name, fold)], cores(), digest_of([inputs, study.taken(name, fold)]))
     write_study(study, source)
     print(f"study: {runner.total} steps done; next: python -m pipeline report {study.out}")
     return 0
+
+
+def _check_members(study: Study, combined: list[tuple[str, int]]) -> None:
+    """Predictions that a combined variant takes are made by this command, or there already: ask before it trains."""
+    for name, fold in combined:
+        for member in study.plan["combined"][name]["of"]:
+            if member not in study.variants:
+                predictions_of(study.out, member, fold, name)
+
+
+def _members_are_done(study: Study, name: str, fold: int) -> bool:
+    return all(study.chain(member, fold)[-1].receipt() is not None for member in study.plan["combined"][name]["of"])
 
 
 def _check(steps: list[Step]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
 import sys
@@ -19,6 +18,7 @@ from pipeline import datalist
 from pipeline.errors import InputError
 from pipeline.files.receipts import digest, digest_of
 from pipeline.prepare.cases import LIST, SCHEMA, VERSION
+from pipeline.study.generators import combined_variants, trained_variants
 from pipeline.study.step import Step
 
 # Of an overlay for training, what preparation has as well and does not take from it.
@@ -37,6 +37,17 @@ class Study:
     variants: list[str]
     overlays: list[Path] = field(default_factory=list)
     given: dict[str, str] = field(default_factory=dict)
+    combined: list[str] = field(default_factory=list)
+
+    @property
+    def entries(self) -> dict[str, dict[str, Any]]:
+        """The rows that are asked for: variants, then what is combined of them."""
+        return {**{name: self.plan["variants"][name] for name in self.variants},
+                **{name: self.plan["combined"][name] for name in self.combined}}
+
+    def steps(self, name: str, fold: int) -> list[Step]:
+        """The steps of one row in one fold, in order."""
+        return [self.combine_step(name, fold)] if name in self.combined else self.chain(name, fold)
 
     def step(self, name: str, folder: Path, entry: dict[str, Any], **settings: Any) -> Step:
         """One stage: its `monai.bundle run` line, and the digest of its merged configs and settings."""
@@ -93,6 +104,23 @@ class Study:
                                **{**shared, "output_dir": run, **own}))
         return steps
 
+    def combine_step(self, name: str, fold: int) -> Step:
+        """The step that makes a combined variant of other variants' predictions."""
+        entry, task = self.plan["combined"][name], self.plan.get("tasks", [None])[0]
+        command = [sys.executable, "-m", "pipeline", "combine", str(self.out), name, "--fold", str(fold), "--kind",
+                   entry["kind"], "--of", ",".join(entry["of"]), *([] if task is None else ["--task", task])]
+        return Step(f"{name} fold {fold} combine", self.out / name / f"fold{fold}", command,
+                    digest_of([entry["kind"], entry["of"], task]))
+
+    def taken(self, name: str, fold: int) -> dict[str, str]:
+        """Digests of the predictions that a combined variant rests on.
+
+        Raises:
+            InputError: there are none of a variant; names it and the fold.
+        """
+        return {member: digest(predictions_of(self.out, member, fold, name)) for member in
+                self.plan["combined"][name]["of"]}
+
     def _taken(self, names: Sequence[str]) -> dict[str, str]:
         """Of these settings those that `--set` gives; null leaves the config's own."""
         return {name: self.given[name] for name in names if self.given.get(name, "null") != "null"}
@@ -130,6 +158,19 @@ def arrays_of(prepared: Path) -> dict[str, str]:
         return {}
 
 
+def predictions_of(out: Path, variant: str, fold: int, wanted_by: str) -> Path:
+    """A variant's predictions in a fold.
+
+    Raises:
+        InputError: there are none.
+    """
+    path = out / variant / f"fold{fold}" / "predictions.csv"
+    if not path.is_file():
+        raise InputError(f"{wanted_by}: {variant} has no predictions in fold {fold}; run the study with --variants "
+                         f"{variant} and that fold first")
+    return path
+
+
 def settings_of(entry: dict[str, Any]) -> list[str]:
     """Names of `--set` that concern a variant: what it `needs`, and what it or a stage `takes` where it is given."""
     return [*entry.get("needs", []), *entry.get("takes", []),
@@ -142,8 +183,10 @@ def read_study(args: argparse.Namespace) -> tuple[Study, datalist.Datalist]:
         plan = yaml.safe_load(path.read_text())
     except OSError:
         raise InputError(f"{path}: no such study; name a bundle's folder, e.g. bundles/breast_mri_curriculum") from None
-    if "subsets" in plan:
-        plan["variants"] = subset_variants(plan["subsets"])
+    if args.preset not in plan["presets"]:
+        raise InputError(f"--preset {args.preset}: not in study.yaml; it has {', '.join(plan['presets'])}")
+    plan["variants"] = trained_variants(plan)
+    plan["combined"] = combined_variants(plan, args.preset)
     source = datalist.load(args.datalist)
     count = source.folds.get("count", 0)
     text = args.folds
@@ -158,22 +201,22 @@ def read_study(args: argparse.Namespace) -> tuple[Study, datalist.Datalist]:
     given = given_settings(args.given, plan["variants"])
     variants = [name for name, entry in plan["variants"].items() if given.keys() >= set(entry.get("needs", []))
                 and args.preset in entry.get("presets", [args.preset])]
+    combined = [name for name, entry in plan["combined"].items() if set(entry["of"]) <= set(variants)]
     if args.variants != "all":
-        variants = args.variants.split(",")
-    unknown = [v for v in variants if v not in plan["variants"]]
-    if unknown:
-        raise InputError(f"--variants {','.join(unknown)}: not in study.yaml; it has {', '.join(plan['variants'])}")
+        asked = args.variants.split(",")
+        if unknown := [name for name in asked if name not in {**plan["variants"], **plan["combined"]}]:
+            known = ", ".join([*plan["variants"], *plan["combined"]])
+            raise InputError(f"--variants {','.join(unknown)}: not in study.yaml; it has {known}")
+        variants, combined = ([name for name in asked if name in plan[kind]] for kind in ("variants", "combined"))
     for name in variants:
         if lacking := [need for need in plan["variants"][name].get("needs", []) if need not in given]:
             raise InputError(f"--variants {name}: needs --set {lacking[0]}=VALUE; see the bundle's docs/README.md")
-    if args.preset not in plan["presets"]:
-        raise InputError(f"--preset {args.preset}: not in study.yaml; it has {', '.join(plan['presets'])}")
     for name in variants:
         for wanted, why in plan["variants"][name].get("asks", {}).get(args.preset, {}).items():
             if wanted not in given:
                 raise InputError(f"--preset {args.preset}: {name} asks for --set {wanted}=VALUE: {why}")
     out = args.out if args.out.name else args.out.absolute()  # `.` begins no other path
-    return Study(args.bundle, plan, out, args.preset, folds, variants, args.overlay, given), source
+    return Study(args.bundle, plan, out, args.preset, folds, variants, args.overlay, given, combined), source
 
 
 def given_settings(words: Sequence[str], variants: dict[str, dict[str, Any]]) -> dict[str, str]:
@@ -188,19 +231,3 @@ def given_settings(words: Sequence[str], variants: dict[str, dict[str, Any]]) ->
             raise InputError(f"--set {name}: no variant of study.yaml takes it; it has {', '.join(known) or 'none'}")
         given[name] = value
     return given
-
-
-def subset_variants(plan: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """A variant for every subset of contrasts; names keep the order of `of`, joined by +."""
-    variants = {}
-    for chosen in itertools.combinations(plan["of"], plan["size"]):
-        name, channels = "+".join(chosen), f"[{','.join(chosen)}]"
-
-        def filled(entry: dict[str, Any], channels: str = channels) -> dict[str, Any]:
-            settings = {k: str(v).replace("{channels}", channels) for k, v in entry.get("settings", {}).items()}
-            return {**entry, "settings": settings}
-
-        variants[name] = {"label": ", ".join(chosen), "parameters": plan["parameters"],
-                          "paper": plan["paper"].get(name, {}), "stages": [filled(s) for s in plan["stages"]],
-                          "evaluate": filled(plan["evaluate"])}
-    return variants

@@ -13,13 +13,14 @@ from pipeline import datalist
 from pipeline.errors import InputError
 from pipeline.files.atomic import write_json
 from pipeline.files.receipts import digest_of
+from pipeline.study.generators import curves_of
 from pipeline.study.plan import Study
 from pipeline.study.step import DONE, Step
 from transforms.dicom_series import is_series
 from transforms.load import size_and_time
 
 SCHEMA = "breast-bundles/study/1"
-_TOLD = ("title", "unit", "positive", "comparisons", "screening", "readers")  # of study.yaml
+_TOLD = ("title", "unit", "positive", "tasks", "comparisons", "screening", "readers")  # of study.yaml
 _INTERNAL = ("stages", "evaluate", "needs", "takes", "asks")  # of a variant, of no concern to the report
 
 
@@ -82,20 +83,21 @@ def write_study(study: Study, source: datalist.Datalist) -> None:
     labelled = [b["malignant"] for e in source.exams for b in e.breasts.values() if b.get("malignant") is not None]
     final = source.folds.get("held_out")  # the fold that trains on all that the others cross-validate
     crossed = [fold for fold in study.folds if fold != final]
-    chains = {(v, f): study.chain(v, f) for v in study.variants for f in study.folds}
+    chains = {(v, f): study.steps(v, f) for v in study.entries for f in study.folds}
     seconds = {}
     for (variant, fold), chain in chains.items():
         for step in chain:
             if (done := step.receipt()) is not None:
                 seconds[f"{variant}/fold{fold}/{step.name.split()[-1]}"] = done["seconds"]
     variants = {}
-    for name in study.variants:
-        entry = {k: v for k, v in study.plan["variants"][name].items() if k not in _INTERNAL}
-        stages = [s["name"] for s in study.plan["variants"][name]["stages"]]
+    for name, plan in study.entries.items():
+        entry = {k: v for k, v in plan.items() if k not in _INTERNAL}
+        stages = [s["name"] for s in plan.get("stages", [])]
         variants[name] = {**entry, "steps": dict(_steps(study.out / name / f"fold{study.folds[0]}", stages))}
     write_json(study.out / "study.json", {
         "schema": SCHEMA,
         **{k: study.plan[k] for k in _TOLD if k in study.plan},
+        **({"curves": curves} if (curves := curves_of(study.plan)) else {}),
         "paper_rows": [*study.plan.get("paper_rows", []), *left_out(study)],
         "bundle": study.bundle.name,
         "preset": study.preset,

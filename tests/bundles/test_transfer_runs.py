@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from commands import ROOT, ok, run
 
-from pipeline.study.plan import subset_variants
+from pipeline.study.generators import subset_variants
 
 BUNDLE = "bundles/breast_mri_transfer"
 monai = partial(commands.monai, BUNDLE)

@@ -157,5 +157,5 @@ def test_the_share_is_of_those_that_are_not_held_out() -> None:
 @pytest.mark.parametrize(("validation", "size"), [(0.0, 100), (-0.2, 100), (0.8, 100), (1.5, 100), (float("nan"), 100),
                                                   (0.001, 100), (0.02, 10)])
 def test_a_share_that_leaves_a_part_empty_is_an_input_error(validation, size) -> None:
-    with pytest.raises(InputError, match="--validation .*: give a share of all exams above 0 and below 0.8"):
+    with pytest.raises(InputError, match=r"--validation .*: give a share of all exams above 0 and below 0\.8"):
         assign_folds(cohort(size, 0), 5, 0, validation)
