@@ -7,7 +7,7 @@ from typing import Any
 
 COLUMNS = ("exam_id", "patient_id", "side", "fold", "split", "label", "score")
 ITEM = ("exam_id", "side", "image_id", "lesion_id", "task")  # what tells rows apart, where the columns are there
-UNKNOWN = ("", "-1")  # labels of a task that say nothing of a case
+UNKNOWN = ("", "-1", "-1.0")  # labels of a task that say nothing of a case
 
 
 def prediction_row(case: Mapping[str, Any], fold: int, names: Mapping[str, Any] | None = None,

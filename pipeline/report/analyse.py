@@ -38,6 +38,7 @@ from pipeline.report.parts.points import points
 from pipeline.report.parts.readers import readers
 from pipeline.report.parts.screening import screening
 from pipeline.report.parts.selection import selection
+from pipeline.report.parts.settings import setting_curves
 from pipeline.report.parts.strata import subgroups
 from pipeline.report.predictions import BEST, Run, load_localisation
 from pipeline.report.summary import fold_summary, plain
@@ -73,6 +74,9 @@ class Scored:
 def analyse(run: Run, count: int = 2000, seed: int = 0) -> dict[str, Any]:
     """All numbers of the report.
 
+    Of several tasks the one that leads stands where that of a study with one task does; `task` is its name, and
+    `tasks` has the same numbers of each of the others.
+
     Args:
         run: the study's predictions.
         count: bootstrap replicates.
@@ -81,14 +85,35 @@ def analyse(run: Run, count: int = 2000, seed: int = 0) -> dict[str, Any]:
     Returns:
         Plain values, ready for JSON; what is undefined is None.
     """
+    lead, *others = run.by_task()
+    first = _results(lead, count, seed)
+    localisation = first.pop("localisation")
+    found = {
+        "schema": SCHEMA,
+        "title": run.study["title"],
+        "folds": lead.folds,
+        "bootstrap": {"replicates": count, "seed": seed, "level": 0.95},
+        **first,
+        "points": points(lead, count, seed),
+        "screening": screening(lead, count, seed),
+        "learning": learning_curves(lead),
+        "localisation": localisation,
+    }
+    if lead.task:
+        found["task"] = lead.task
+        found["tasks"] = {other.task: {"folds": other.folds, **_results(other, count, seed)} for other in others}
+        found["notes"] = [*_untested(run, [lead, *others]), *found["notes"]]
+    if curves := setting_curves(lead, found):
+        found["curves"] = curves
+    return plain(found)
+
+
+def _results(run: Run, count: int, seed: int) -> dict[str, Any]:
+    """What is made of each task: tables, intervals and tests."""
     scored = _score(run, count, seed)
     order = ranking(run, scored) if run.study["comparisons"] == BEST else run.variants
     variants = {name: _variant(run, name, scored[name]) for name in order}
-    return plain({
-        "schema": SCHEMA,
-        "title": run.study["title"],
-        "folds": run.folds,
-        "bootstrap": {"replicates": count, "seed": seed, "level": 0.95},
+    return {
         "notes": _notes(run),
         "variants": variants,
         "best_of": _best(run, variants),
@@ -97,11 +122,15 @@ def analyse(run: Run, count: int = 2000, seed: int = 0) -> dict[str, Any]:
         "readers": readers(run, count, seed),
         "subgroups": subgroups(run, count, seed),
         "final": _final(run, count, seed),
-        "points": points(run, count, seed),
-        "screening": screening(run, count, seed),
-        "learning": learning_curves(run),
         "localisation": {name: found for name in run.variants if (found := _localisation(run, name))},
-    })
+    }
+
+
+def _untested(run: Run, of_tasks: list[Run]) -> list[str]:
+    """Folds that test no row of a task."""
+    tested = {of.task: of.folds for of in of_tasks}
+    return [f"{task}: no test row has a label in fold {fold}; it is left out there." for task in run.tasks
+            for fold in run.folds if fold not in tested.get(task, [])]
 
 
 def _best(run: Run, variants: dict[str, dict[str, Any]]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pipeline.files.atomic import write_json, write_text
 from pipeline.report.analyse import analyse
 from pipeline.report.page import confidence, plus_minus, render
 from pipeline.report.parts.readers import cuts
-from pipeline.report.predictions import load_run
+from pipeline.report.predictions import Run, load_run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,15 +36,23 @@ def main(args: argparse.Namespace) -> int:
     page = render(run, metrics)  # before anything is written: both files are of one run, or neither is new
     write_json(args.run / "metrics.json", metrics)
     write_text(args.run / "report.html", page)
-    print(table_text(run.study, metrics))
+    print(table_text(run, metrics))
     for note in metrics["notes"]:
         print(f"note: {note}")
     print(f"report: {args.run / 'report.html'}")
     return 0
 
 
-def table_text(study: dict[str, Any], metrics: dict[str, Any]) -> str:
-    """The main table in aligned columns."""
+def table_text(run: Run, metrics: dict[str, Any]) -> str:
+    """The main table in aligned columns; of several tasks, a table each."""
+    lead, *others = run.by_task()
+    lines = [*([lead.task] if lead.task else []), *_aligned(lead.study, metrics)]
+    for other in others:
+        lines += ["", other.task, *_aligned(other.study, metrics["tasks"][other.task])]
+    return "\n".join(lines)
+
+
+def _aligned(study: dict[str, Any], metrics: dict[str, Any]) -> list[str]:
     rows = [("", "AUROC", "95 % interval", "accuracy", "paper: AUROC", "accuracy")]
     for name, entry in metrics["variants"].items():
         paper = study["variants"][name].get("paper") or {}
@@ -55,5 +63,4 @@ def table_text(study: dict[str, Any], metrics: dict[str, Any]) -> str:
         rows.append((entry.get("label", ""), "not run here", "", "", plus_minus(entry.get("auroc"), 2),
                      plus_minus(entry.get("accuracy"), 2)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-                     for row in rows)
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -68,7 +68,7 @@ def _attribute(text: str) -> str:
     return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
 
 
-def roc_figure(metrics: dict[str, Any]) -> str:
+def roc_figure(metrics: dict[str, Any], name: str = "roc") -> str:
     """Mean ROC curves over folds, a band of one standard deviation around each, readers as points."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.6, 4.3), layout="constrained")
@@ -85,11 +85,11 @@ def roc_figure(metrics: dict[str, Any]) -> str:
             # from the origin upwards: the first point of the mean may lie above it
             axes.plot(np.r_[0, rate], np.r_[0, mean], color=colour(i), linewidth=1.7, linestyle=DASHES[i % 6],
                       label=f"{entry['label']} ({_number(entry['auroc']['mean'])})")
-        for i, (name, reader) in enumerate(metrics["readers"].items()):
+        for i, (who, reader) in enumerate(metrics["readers"].items()):
             if reader["sensitivity"] and reader["specificity"]:
                 axes.plot(1 - reader["specificity"]["value"], reader["sensitivity"]["value"], MARKERS[i % 6],
                           color="#111111", markersize=6, markeredgecolor="white", linestyle="none",
-                          label=f"Reader: {name}")
+                          label=f"Reader: {who}")
         axes.set(xlim=(-0.01, 1), ylim=(0, 1.01), aspect="equal")
         axes.set(xlabel="1 − specificity", ylabel="Sensitivity")
         if axes.get_legend_handles_labels()[0]:
@@ -97,15 +97,16 @@ def roc_figure(metrics: dict[str, Any]) -> str:
                         labelspacing=0.8, loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0,
                         handlelength=2.6)
     areas = ", ".join(f"{e['label']} {_number(e['auroc']['mean'])}" for e in metrics["variants"].values())
-    return svg(figure, "roc", f"ROC curves, mean over folds. AUROC: {areas}.")
+    return svg(figure, name, f"ROC curves, mean over folds. AUROC: {areas}.")
 
 
-def ranking_figure(metrics: dict[str, Any], variants: dict[str, Any]) -> str:
+def ranking_figure(metrics: dict[str, Any], variants: dict[str, Any], prefix: str = "ranking") -> str:
     """Every variant's mean AUROC with its 95 % interval, the largest on top; the paper's as a ring.
 
     Args:
         metrics: what `analyse` returned, variants in their order.
         variants: the study's, for the paper's figures.
+        prefix: of the drawing's ids.
     """
     entries = {name: entry for name, entry in metrics["variants"].items() if entry["auroc"]["mean"] is not None}
     with mpl.rc_context(STYLE):
@@ -125,10 +126,10 @@ def ranking_figure(metrics: dict[str, Any], variants: dict[str, Any]) -> str:
         axes.set(xlabel="AUROC, mean over folds, 95 % interval; ring: the paper", ylim=(-0.7, len(entries) - 0.3))
         axes.grid(axis="y", visible=False)
     areas = ", ".join(f"{e['label']} {_number(e['auroc']['mean'])}" for e in entries.values())
-    return svg(figure, "ranking", f"Variants by mean AUROC: {areas}.")
+    return svg(figure, prefix, f"Variants by mean AUROC: {areas}.")
 
 
-def calibration_figure(metrics: dict[str, Any], positive: str = "malignant") -> str:
+def calibration_figure(metrics: dict[str, Any], positive: str = "malignant", name: str = "calibration") -> str:
     """Reliability of each variant: observed share of positive cases against the mean score of a bin."""
     entries = list(metrics["variants"].values())[:MOST]
     columns = min(len(entries), 3)
@@ -144,7 +145,7 @@ def calibration_figure(metrics: dict[str, Any], positive: str = "malignant") -> 
             axes.set_ylabel(f"Observed share {positive}")
         figure.supxlabel("Mean score of the bin", fontsize=8.5, color="#222222")
     errors = ", ".join(f"{e['label']} {_number(e['calibration_error'])}" for e in entries)
-    return svg(figure, "calibration", f"Reliability: observed share {positive} against the mean score, "
+    return svg(figure, name, f"Reliability: observed share {positive} against the mean score, "
                f"with 95 % Wilson intervals. Expected calibration error: {errors}.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +17,7 @@ from pipeline.report.gallery import colour_bar, gallery
 from pipeline.report.parts.curves import learning_figure
 from pipeline.report.parts.lesions import contrast_pictures, curve_figure, load_curves
 from pipeline.report.parts.points import crop_pictures, history_figure, points_figure, split_counts
+from pipeline.report.parts.settings import setting_figure
 from pipeline.report.predictions import BEST, Run
 from pipeline.report.redact import redact_all, redactor
 
@@ -42,6 +44,7 @@ def render(run: Run, metrics: dict[str, Any]) -> str:
                                               "p": p_text, "count": count_text, "duration": duration}
     environment.filters.update(filters)
     template = environment.from_string((files("pipeline.report") / "report.html").read_text(encoding="utf-8"))
+    run, *others = run.by_task()
     study = complete(redact_all(run.study, redactor(run.folder)))
     variant, pictures = gallery(run, metrics)
     curves = load_curves(run)
@@ -52,16 +55,16 @@ def render(run: Run, metrics: dict[str, Any]) -> str:
         labels={**{name: entry.get("label", name) for name, entry in run.study["runs"].items()},
                 **{name: entry["label"] for name, entry in metrics["variants"].items()}},
         positive=study["positive"],
-        last_paper={name: entry.get("paper_test") or {} for name, entry in study["variants"].items()},
+        lead=_task(run, study, metrics),
+        others=[_task(other, complete(redact_all(other.study, redactor(run.folder))),
+                      {"bootstrap": metrics["bootstrap"], **metrics["tasks"][other.task]}) for other in others],
+        over_settings=[(curve, setting_figure(curve, f"over-{i}"))
+                       for i, curve in enumerate(metrics.get("curves", {}).values())],
         colours={name: colour(i) for i, name in enumerate(metrics["variants"])},
-        paper={name: {**PAPER, **(entry.get("paper") or {})} for name, entry in study["variants"].items()},
         comparable=study["preset"] != "demo" and not study["dataset"].get("synthetic"),
         summary=summary_text(study, metrics),
-        ranking=ranking_figure(metrics, study["variants"]) if study["comparisons"] == BEST else "",
         contrasts=contrast_pictures(run),
         curves="" if curves is None else curve_figure(curves),
-        roc=roc_figure(metrics),
-        calibration=calibration_figure(metrics, study["positive"]),
         points=points_figure(metrics["points"]) if metrics["points"] else "",
         learning=learning_figure(metrics["learning"], {name: entry.get("label", name)
                                                        for name, entry in run.study["runs"].items()}),
@@ -78,6 +81,21 @@ def render(run: Run, metrics: dict[str, Any]) -> str:
         verify=_verify(run.folder / "verify.json"),
         version=__version__,
     )
+
+
+def _task(run: Run, study: dict[str, Any], metrics: dict[str, Any]) -> dict[str, Any]:
+    """What the template's macros show of one task: its numbers, the paper's, and its charts."""
+    at = "" if run.leads else "-" + re.sub(r"\W+", "-", run.task)  # of ids, which are unique in a page
+    return {
+        "name": run.task, "at": at, "of": f": {run.task}" if run.task else "", "m": metrics,
+        "positive": study["positive"],
+        "paper": {name: {**PAPER, **(entry.get("paper") or {})} for name, entry in study["variants"].items()},
+        "last_paper": {name: entry.get("paper_test") or {} for name, entry in study["variants"].items()},
+        "paper_rows": study["paper_rows"],
+        "ranking": ranking_figure(metrics, study["variants"], f"ranking{at}") if study["comparisons"] == BEST else "",
+        "roc": roc_figure(metrics, f"roc{at}"),
+        "calibration": calibration_figure(metrics, study["positive"], f"calibration{at}"),
+    }
 
 
 def complete(study: dict[str, Any]) -> dict[str, Any]:
@@ -129,6 +147,10 @@ def summary_text(study: dict[str, Any], metrics: dict[str, Any]) -> str:
     else:
         range_ = f" (95\u00a0% interval {confidence(area)})" if area["ci95"][0] is not None else ""
         words.append(f"{first['label']} reaches a mean AUROC of {number(area['mean'])}{range_}.")
+    for task, found in metrics.get("tasks", {}).items():
+        area = next(iter(found["variants"].values()))["auroc"]
+        range_ = f" ({confidence(area)})" if area["ci95"][0] is not None else ""
+        words.append(f"The task that leads is {metrics['task']}; of {task} it is {number(area['mean'])}{range_}.")
     return " ".join(word for word in words if word)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,10 @@ import pandas as pd
 
 from pipeline.errors import InputError
 from pipeline.files.tables import read_results
+from pipeline.prediction_rows import COLUMNS, ITEM, UNKNOWN
 from pipeline.study.step import DONE, Step
 
 SCHEMA = "breast-bundles/study/1"
-COLUMNS = ("exam_id", "patient_id", "side", "fold", "split", "label", "score")
-ITEM = ("exam_id", "side", "image_id", "lesion_id")  # what tells rows apart, where the columns are there
 BEST = "best"  # comparisons: the variant with the largest AUROC against the next
 AGAIN = "run the same `python -m pipeline study ...` command again"
 SPLIT_AGAIN = f"write the folds again with `python -m data_lists`, then {AGAIN}"
@@ -33,6 +32,8 @@ class Run:
     Attributes:
         homes: the folder of each variant; several rows of the table can come of one training.
         final: each variant's table of the last test, of a network trained on all folds; empty without one.
+        tasks: what the predictions answer, the task that leads first; empty where they answer one question alone.
+        task: the one that `by_task` left, and `leads`, whether it is the first.
     """
 
     folder: Path
@@ -40,6 +41,45 @@ class Run:
     tables: dict[str, dict[int, pd.DataFrame]]
     homes: dict[str, str]
     final: dict[str, pd.DataFrame]
+    tasks: list[str] = field(default_factory=list)
+    task: str = ""
+    leads: bool = True
+
+    def by_task(self) -> list[Run]:
+        """The same study of each task alone, as if it were the only one: first the one that leads.
+
+        Folds that test no row of a task are left out of it, and so are tasks that no fold tests.
+
+        Raises:
+            InputError: no fold tests the task that leads.
+        """
+        if not self.tasks:
+            return [self]
+        runs = [run for task in self.tasks if (run := self._of(task)).study["folds"]]
+        if not runs or not runs[0].leads:
+            raise InputError(f"{self.folder}: no test row has a label of {self.tasks[0]}; {AGAIN}")
+        return runs
+
+    def _of(self, task: str) -> Run:
+        def own(table: pd.DataFrame) -> pd.DataFrame:
+            return table[table["task"] == task].drop(columns="task").reset_index(drop=True)
+
+        def figures(entry: dict[str, Any]) -> dict[str, Any]:
+            by_task = {name: entry[name] for name in self.tasks if name in entry}
+            rest = {key: value for key, value in entry.items() if key not in by_task}
+            return {**(rest if leads else {}), **by_task.get(task, {})}
+
+        leads = task == self.tasks[0]
+        tables = {v: {f: own(table) for f, table in folds.items()} for v, folds in self.tables.items()}
+        tested = [f for f in self.folds if (tables[self.variants[0]][f]["split"] == "test").any()]
+        variants = {name: {**entry, **{key: figures(entry[key]) for key in ("paper", "paper_test") if key in entry}}
+                    for name, entry in self.study["variants"].items()}
+        rows = [{**{key: row[key] for key in ("label", "parameters") if key in row}, **figures(row)}
+                for row in self.study.get("paper_rows") or []]
+        study = {**self.study, "folds": tested, "variants": variants, "paper_rows": rows,
+                 "positive": self.study.get("positive", task) if leads else task}
+        return replace(self, study=study, tables={v: {f: folds[f] for f in tested} for v, folds in tables.items()},
+                       final={v: own(table) for v, table in self.final.items()}, tasks=[], task=task, leads=leads)
 
     @property
     def variants(self) -> list[str]:
@@ -90,15 +130,37 @@ def load_run(folder: Path | str) -> Run:
         raise InputError(f"{folder}: no predictions of {names}{more}; {AGAIN}")
     for place in {p.parent for folds in paths.values() for p in folds.values()}:
         _demand_whole(folder, place)
+    tasks = _tasks(study, paths)
     tables = {v: {f: _read_table(path, f, v) for f, path in folds.items()} for v, folds in paths.items()}
     if "screening" in study:
         _keep_common(tables)
     last = {} if final is None else {v: folds.pop(final) for v, folds in tables.items()}
     last = {v: table[table["split"] == "test"].reset_index(drop=True) for v, table in last.items()}
-    run = Run(folder, study, tables, homes, last)
+    run = Run(folder, study, tables, homes, last, tasks)
     _check_same_breasts(run)
     _check_patients_between_folds(run)
     return run
+
+
+def _tasks(study: dict[str, Any], paths: dict[str, dict[int, Path]]) -> list[str]:
+    """The study's `tasks`, else those of the first table in their order; empty where no table has such a column.
+
+    Raises:
+        InputError: some tables have the column and others have not, or a row is of no task of the study.
+    """
+    columns = {path: read_results(path, (), AGAIN, dtype=str, usecols=lambda name: name == "task")
+               for folds in paths.values() for path in folds.values()}
+    without = [path for path, table in columns.items() if "task" not in table]
+    if len(without) == len(columns):
+        return []
+    if without:
+        raise InputError(f"{without[0]}: column task is missing, which other predictions have; {AGAIN}")
+    first = next(iter(columns.values()))
+    tasks = study.get("tasks") or list(dict.fromkeys(first["task"]))
+    for path, table in columns.items():
+        if strange := set(table["task"]) - set(tasks):
+            raise InputError(f"{path}: task {min(strange)!r} is none of {', '.join(tasks)}; {AGAIN}")
+    return list(tasks)
 
 
 def _demand_whole(folder: Path, place: Path) -> None:
@@ -161,6 +223,8 @@ def _read_table(path: Path, fold: int, variant: str) -> pd.DataFrame:
             remedy = "" if what.endswith(AGAIN) else f"; {AGAIN}"
             raise InputError(f"{path}: exam {exam}{others}: {what}{remedy}")
 
+    if "task" in table:
+        table = table[~table["label"].isin(UNKNOWN)].reset_index(drop=True)
     for name in ("exam_id", "patient_id"):
         refuse(table[name].fillna("").str.strip() == "", f"{name} is empty")
     refuse(~table["split"].isin(["validation", "test"]), "split is neither validation nor test")
@@ -232,6 +296,8 @@ def _check_patients_between_folds(run: Run) -> None:
 def load_localisation(run: Run, variant: str) -> pd.DataFrame | None:
     """Hits of the map's peak on malignant test breasts, all folds; None where no evaluation wrote any.
 
+    Of a study of several tasks a column `task` says whose maps they are; without it they are of the one that leads.
+
     Raises:
         InputError: a table that is none, or a hit that is neither 0 nor 1.
     """
@@ -243,6 +309,8 @@ def load_localisation(run: Run, variant: str) -> pd.DataFrame | None:
         table = read_results(path, ("exam_id", "side", "hit"), AGAIN, dtype={"exam_id": str, "side": str})
         if not table["hit"].isin([0, 1]).all():
             raise InputError(f"{path}: columns exam_id, side, hit (0 or 1) expected; {AGAIN}")
+        if run.task:
+            table = table[table["task"] == run.task] if "task" in table else table[: len(table) * run.leads]
         test = run.part(variant, fold, "test")
         malignant = test.loc[test["label"] == 1, ["exam_id", "side"]].drop_duplicates()
         parts.append(table.merge(malignant, on=["exam_id", "side"]))

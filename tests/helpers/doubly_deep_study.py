@@ -93,8 +93,8 @@ def write_predictions(run: Path, variant: str, fold: int, scores: Sequence[float
     return path
 
 
-def write_exams(run: Path, variant: str, fold: int, shift: float, unknown: int = 0) -> None:
-    """Twenty exams of two breasts in each split, drawn; of the second task the first so many labels are not known."""
+def write_exams(run: Path, variant: str, fold: int, shift: float, unknown: int = 0, lead_unknown: int = 0) -> None:
+    """Twenty exams of two breasts in each split, drawn; labels of the first so many are not known, by task."""
     random = np.random.default_rng([fold, sum(map(ord, variant))])
     truth = np.random.default_rng(fold)
     rows = []
@@ -104,8 +104,29 @@ def write_exams(run: Path, variant: str, fold: int, shift: float, unknown: int =
                 for side in "LR":
                     label = int(truth.random() < 0.4)
                     score = 1 / (1 + np.exp(-strength * (label - 0.5) - random.normal()))
-                    known = task == "malignant" or i >= unknown
+                    known = i >= (lead_unknown if task == "malignant" else unknown)
                     rows.append({"exam_id": f"E{fold}{split[0]}{i}", "patient_id": f"P{fold}{split[0]}{i}",
                                  "side": side, "task": task, "fold": fold, "split": split,
                                  "label": label if known else -1, "score": round(float(score), 6)})
     write_table(run / variant / f"fold{fold}" / "predictions.csv", rows)
+
+
+SHIFTS = {"t2-t0": 2.5, "t1": 0.3, "t2-t0_0.1": 0.8, "t2-t0_0.5": 1.6}  # how far the classes of malignancy lie apart
+
+
+def write_two_tasks(run: Path, folds: Sequence[int] = (0, 1), unknown: int = 5, **about: object) -> Path:
+    """A study of four variants and two tasks, as an evaluation leaves it; of benign some labels are not known."""
+    for name, shift in SHIFTS.items():
+        for fold in folds:
+            write_exams(run, name, fold, shift, unknown)
+    each = {"t2-t0": {"input": "t2-t0", "share": 1.0}, "t1": {"input": "t1"}, "t2-t0_0.1": {"share": 0.1},
+            "t2-t0_0.5": {"share": 0.5}}
+    variants = {name: {"label": name.replace("_", ", "), "parameters": 11611785, "each": each[name]} for name in SHIFTS}
+    variants["t2-t0"]["paper"] = {"malignant": {"auroc": [0.8486]}, "benign": {"auroc": [0.7267]}}
+    variants["t1"]["paper"] = {"auroc": [0.6999]}
+    (run / "study.json").write_text(json.dumps({
+        "schema": "breast-bundles/study/1", "title": "Whole exams", "bundle": "b", "preset": "demo", "unit": "breast",
+        "tasks": ["malignant", "benign"], "folds": list(folds), "fold_count": 5, "variants": variants,
+        "comparisons": [["t2-t0", "t1"]], "paper_rows": [{"label": "Reader", "benign": {"auroc": [0.6]}}],
+        "curves": {"share": {"axis": "Share of the training exams", "ticks": "{share:.0%}"}}, **about}))
+    return run

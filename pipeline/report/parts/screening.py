@@ -1,4 +1,10 @@
-"""What a screening study adds to the report: Table 1 with readers, and whether regions hold the lesions."""
+"""What a screening study adds to the report: Table 1 with readers, and whether regions hold the lesions.
+
+Its two questions are no two tasks of `predictions.csv`. One score answers both, and who is positive follows from
+`group_detection`: rows of two tasks would say each score twice. In the first question interval cancers are among the
+rest, and where that is drawn down they count by a weight, which tables of tasks do not know; readers, their pairs and
+the models on what they read stand in the same table.
+"""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from doubly_deep_study import write_two_tasks
 from written_study import write_run
 
 from pipeline.__main__ import main
@@ -17,6 +18,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The study's folder with its report. Shared: read it only."""
     run = write_run(tmp_path_factory.mktemp("study") / "run")
     assert main(["report", str(run), "--replicates", "300"]) == 0
+    return run
+
+
+@pytest.fixture(scope="session")
+def two_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished study of two tasks with its report. Shared: read it only."""
+    run = write_two_tasks(tmp_path_factory.mktemp("tasks") / "run")
+    assert main(["report", str(run), "--replicates", "100"]) == 0
     return run
 
 

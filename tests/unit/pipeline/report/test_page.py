@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 from pipeline.report.page import complete, count_text, duration, number, p_text, plus_minus
@@ -46,7 +48,12 @@ class Collector(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_page_is_self_contained_well_formed_and_described(page: str) -> None:
+def test_page_is_self_contained_well_formed_and_described(page: str, two_tasks: Path) -> None:
+    for text in (page, (two_tasks / "report.html").read_text()):
+        check(text)
+
+
+def check(page: str) -> None:
     collector = Collector()
     collector.feed(page)
     assert all(target.startswith(("#", "data:image/png")) for target in collector.fetched)
@@ -55,6 +62,18 @@ def test_page_is_self_contained_well_formed_and_described(page: str) -> None:
     assert not collector.open
     assert not collector.undescribed
     assert not re.search(r"@import|<script|https?://(?!www\.w3\.org)", page)
+
+
+def test_a_page_of_two_tasks_shows_both_and_the_curve(two_tasks: Path) -> None:
+    page, metrics = (two_tasks / "report.html").read_text(), json.loads((two_tasks / "metrics.json").read_text())
+    for found in (metrics, metrics["tasks"]["benign"]):
+        for entry in found["variants"].values():
+            assert plus_minus(entry["auroc"]) in page and plus_minus(entry["accuracy"]) in page
+        assert number(found["comparisons"][0]["difference"]) in page
+    for text in ("Paired tests: malignant", "Paired tests: benign", "malignant 80 breasts", "benign 60 breasts",
+                 "AUROC: Share of the training exams", "10%: t2-t0, 0.1; 50%: t2-t0, 0.5; 100%: t2-t0.",
+                 "<td>0.849</td>", "<td>0.727</td>", "Observed share benign"):
+        assert text in page, text
 
 
 def test_how_numbers_are_written() -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from doubly_deep_study import SHIFTS, write_exams, write_two_tasks
 from written_study import VARIANTS, edit, write_map, write_run
 
 from pipeline.__main__ import main
-from pipeline.report.predictions import _keep_common
+from pipeline.report.predictions import _keep_common, load_localisation, load_run
 
 
 def test_variants_are_compared_on_the_exams_of_all(capsys) -> None:
@@ -83,3 +84,49 @@ def test_missing_column_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
     pd.read_csv(path).drop(columns=["score", "side"]).to_csv(path, index=False)
     assert main(["report", str(run)]) == 2
     assert "column side, score is missing" in capsys.readouterr().err
+
+
+TASK_FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "no column": (lambda run: pd.read_csv(run / "t1/fold1/predictions.csv").drop(columns="task").to_csv(
+        run / "t1/fold1/predictions.csv", index=False), "t1/fold1/predictions.csv: column task is missing"),
+    "another task": (in_table("task", "cyst", "t1/fold1"), "task 'cyst' is none of malignant, benign"),
+    "unknown in one": (lambda run: edit(run / "t1/fold1/predictions.csv", last_row, "label", "-1"),
+                       "t1/fold1 tests other breasts, or other labels"),
+    "label of 2": (in_table("label", "2", "t1/fold1"), "label is neither 0 nor 1"),
+    "twice": (in_table("side", "L", "t1/fold1"), "is listed twice"),
+    "none": (lambda run: [write_exams(run, name, fold, 1.0, lead_unknown=20) for name in SHIFTS for fold in (0, 1)],
+             "no test row has a label of malignant")}
+
+
+@pytest.mark.parametrize("fault", TASK_FAULTS)
+def test_faults_of_tasks_are_told_in_one_line(tmp_path: Path, capsys, fault: str) -> None:
+    run = write_two_tasks(tmp_path / "run")
+    change, named = TASK_FAULTS[fault]
+    change(run)
+    assert main(["report", str(run), "--replicates", "100"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert named in line and not (run / "metrics.json").exists()
+
+
+def test_tasks_that_the_study_does_not_name_lead_as_they_come(tmp_path: Path) -> None:
+    run = write_two_tasks(tmp_path / "run", tasks=None)
+    lead, other = load_run(run).by_task()
+    assert (lead.task, other.task) == ("malignant", "benign") and lead.leads and not other.leads
+    assert lead.study["variants"]["t1"]["paper"] == {"auroc": [0.6999]}  # without a task's name: the first one's
+    assert other.study["variants"]["t1"]["paper"] == {} and other.study["positive"] == "benign"
+    named = load_run(write_two_tasks(tmp_path / "named", tasks=["benign", "malignant"])).by_task()
+    assert [run.task for run in named] == ["benign", "malignant"]
+
+
+def test_hits_of_a_map_are_of_their_task(tmp_path: Path) -> None:
+    run = write_two_tasks(tmp_path / "run")
+    table = pd.read_csv(run / "t2-t0/fold0/predictions.csv").query("split == 'test' and label == 1")
+    hits = table[["exam_id", "side", "task"]].assign(hit=(table["task"] == "benign").astype(int))
+    hits.to_csv(run / "t2-t0/fold0/localisation.csv", index=False)
+    lead, other = load_run(run).by_task()
+    for of, hit in ((lead, 0), (other, 1)):
+        found = load_localisation(of, "t2-t0")
+        assert set(found["hit"]) == {hit} and len(found) == (table["task"] == of.task).sum()
+    hits.drop(columns="task").drop_duplicates(["exam_id", "side"]).to_csv(run / "t2-t0/fold0/localisation.csv",
+                                                                         index=False)
+    assert len(load_localisation(lead, "t2-t0")) and not len(load_localisation(other, "t2-t0"))
