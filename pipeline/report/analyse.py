@@ -42,6 +42,7 @@ from pipeline.report.parts.settings import setting_curves
 from pipeline.report.parts.strata import subgroups
 from pipeline.report.predictions import BEST, Run, load_localisation
 from pipeline.report.summary import fold_summary, plain
+from pipeline.report.tasks import by_task
 
 SCHEMA = "breast-bundles/metrics/1"
 RATES = ("accuracy", "sensitivity", "specificity")
@@ -85,7 +86,7 @@ def analyse(run: Run, count: int = 2000, seed: int = 0) -> dict[str, Any]:
     Returns:
         Plain values, ready for JSON; what is undefined is None.
     """
-    lead, *others = run.by_task()
+    lead, *others = by_task(run)
     first = _results(lead, count, seed)
     localisation = first.pop("localisation")
     found = {
@@ -103,6 +104,7 @@ def analyse(run: Run, count: int = 2000, seed: int = 0) -> dict[str, Any]:
         found["task"] = lead.task
         found["tasks"] = {other.task: {"folds": other.folds, **_results(other, count, seed)} for other in others}
         found["notes"] = [*_untested(run, [lead, *others]), *found["notes"]]
+    found["notes"] = [*run.notes, *found["notes"]]
     if curves := setting_curves(lead, found):
         found["curves"] = curves
     return plain(found)

@@ -12,6 +12,7 @@ from pipeline.report.analyse import analyse
 from pipeline.report.page import confidence, plus_minus, render
 from pipeline.report.parts.readers import cuts
 from pipeline.report.predictions import Run, load_run
+from pipeline.report.tasks import by_task
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +46,7 @@ def main(args: argparse.Namespace) -> int:
 
 def table_text(run: Run, metrics: dict[str, Any]) -> str:
     """The main table in aligned columns; of several tasks, a table each."""
-    lead, *others = run.by_task()
+    lead, *others = by_task(run)
     lines = [*([lead.task] if lead.task else []), *_aligned(lead.study, metrics)]
     for other in others:
         lines += ["", other.task, *_aligned(other.study, metrics["tasks"][other.task])]

@@ -20,6 +20,7 @@ from pipeline.report.parts.points import crop_pictures, history_figure, points_f
 from pipeline.report.parts.settings import setting_figure
 from pipeline.report.predictions import BEST, Run
 from pipeline.report.redact import redact_all, redactor
+from pipeline.report.tasks import by_task
 
 DASH = "–"  # nothing to show
 MOST_COMMANDS = 40
@@ -44,7 +45,7 @@ def render(run: Run, metrics: dict[str, Any]) -> str:
                                               "p": p_text, "count": count_text, "duration": duration}
     environment.filters.update(filters)
     template = environment.from_string((files("pipeline.report") / "report.html").read_text(encoding="utf-8"))
-    run, *others = run.by_task()
+    run, *others = by_task(run)
     study = complete(redact_all(run.study, redactor(run.folder)))
     variant, pictures = gallery(run, metrics)
     curves = load_curves(run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pandas as pd
 from pipeline.errors import InputError
 from pipeline.files.tables import read_results
 from pipeline.prediction_rows import COLUMNS, ITEM, UNKNOWN
+from pipeline.report.failed import failed_settings
 from pipeline.study.step import DONE, Step
 
 SCHEMA = "breast-bundles/study/1"
@@ -33,7 +34,8 @@ class Run:
         homes: the folder of each variant; several rows of the table can come of one training.
         final: each variant's table of the last test, of a network trained on all folds; empty without one.
         tasks: what the predictions answer, the task that leads first; empty where they answer one question alone.
-        task: the one that `by_task` left, and `leads`, whether it is the first.
+        task: the one that `pipeline.report.tasks.by_task` left, and `leads`, whether it is the first.
+        notes: what a reader must know of variants that are not there.
     """
 
     folder: Path
@@ -44,42 +46,7 @@ class Run:
     tasks: list[str] = field(default_factory=list)
     task: str = ""
     leads: bool = True
-
-    def by_task(self) -> list[Run]:
-        """The same study of each task alone, as if it were the only one: first the one that leads.
-
-        Folds that test no row of a task are left out of it, and so are tasks that no fold tests.
-
-        Raises:
-            InputError: no fold tests the task that leads.
-        """
-        if not self.tasks:
-            return [self]
-        runs = [run for task in self.tasks if (run := self._of(task)).study["folds"]]
-        if not runs or not runs[0].leads:
-            raise InputError(f"{self.folder}: no test row has a label of {self.tasks[0]}; {AGAIN}")
-        return runs
-
-    def _of(self, task: str) -> Run:
-        def own(table: pd.DataFrame) -> pd.DataFrame:
-            return table[table["task"] == task].drop(columns="task").reset_index(drop=True)
-
-        def figures(entry: dict[str, Any]) -> dict[str, Any]:
-            by_task = {name: entry[name] for name in self.tasks if name in entry}
-            rest = {key: value for key, value in entry.items() if key not in by_task}
-            return {**(rest if leads else {}), **by_task.get(task, {})}
-
-        leads = task == self.tasks[0]
-        tables = {v: {f: own(table) for f, table in folds.items()} for v, folds in self.tables.items()}
-        tested = [f for f in self.folds if (tables[self.variants[0]][f]["split"] == "test").any()]
-        variants = {name: {**entry, **{key: figures(entry[key]) for key in ("paper", "paper_test") if key in entry}}
-                    for name, entry in self.study["variants"].items()}
-        rows = [{**{key: row[key] for key in ("label", "parameters") if key in row}, **figures(row)}
-                for row in self.study.get("paper_rows") or []]
-        study = {**self.study, "folds": tested, "variants": variants, "paper_rows": rows,
-                 "positive": self.study.get("positive", task) if leads else task}
-        return replace(self, study=study, tables={v: {f: folds[f] for f in tested} for v, folds in tables.items()},
-                       final={v: own(table) for v, table in self.final.items()}, tasks=[], task=task, leads=leads)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def variants(self) -> list[str]:
@@ -122,6 +89,9 @@ def load_run(folder: Path | str) -> Run:
     homes = _expand(study)
     final = study.get("final_fold")
     wanted = [*study["folds"], *([] if final is None else [final])]
+    notes = failed_settings(folder, study, homes, wanted)
+    study["variants"] = {name: entry for name, entry in study["variants"].items() if name not in notes}
+    _keep_comparable(study)
     paths = {v: {f: folder / homes[v] / f"fold{f}" / "predictions.csv" for f in wanted} for v in study["variants"]}
     missing = [p.parent for folds in paths.values() for p in folds.values() if not p.is_file()]
     if missing:
@@ -136,7 +106,7 @@ def load_run(folder: Path | str) -> Run:
         _keep_common(tables)
     last = {} if final is None else {v: folds.pop(final) for v, folds in tables.items()}
     last = {v: table[table["split"] == "test"].reset_index(drop=True) for v, table in last.items()}
-    run = Run(folder, study, tables, homes, last, tasks)
+    run = Run(folder, study, tables, homes, last, tasks, notes=list(notes.values()))
     _check_same_breasts(run)
     _check_patients_between_folds(run)
     return run
@@ -185,10 +155,13 @@ def _expand(study: dict[str, Any]) -> dict[str, str]:
         for row, own in rows.items():
             study["variants"][row] = {**shared, **own}
             homes[row] = name
-    # A study run with --variants keeps the comparisons of the whole table: those it cannot make are left out.
+    return homes
+
+
+def _keep_comparable(study: dict[str, Any]) -> None:
+    """Leave out comparisons, in place, that cannot be made: --variants keeps those of the whole table."""
     if (study.get("comparisons") or []) != BEST:
         study["comparisons"] = [p for p in study.get("comparisons") or [] if set(p) <= set(study["variants"])]
-    return homes
 
 
 def _read_study(path: Path) -> dict[str, Any]:

@@ -80,14 +80,21 @@ def _run(args: argparse.Namespace, study: Study, source: datalist.Datalist, runn
     write_study(study, source)
     if args.prepare_only:
         return 0
-    runner.run_all(chains, inputs)
+    failure = None
+    try:
+        runner.run_all(chains, inputs)
+    except InputError as error:  # a failed chain keeps nobody from combining others
+        failure = error
     for name, fold in combined:
-        if not alone and not _members_are_done(study, name, fold):
-            print(f"{name} fold {fold}: waits for the predictions of other tasks; the last one makes it", flush=True)
+        if (failure or not alone) and not _members_are_done(study, name, fold):
+            print(f"{name} fold {fold}: waits for predictions that it takes; the command that makes the last one "
+                  "combines them", flush=True)
             runner.total -= 1
             continue
         runner.run_chain([study.combine_step(name, fold)], cores(), digest_of([inputs, study.taken(name, fold)]))
     write_study(study, source)
+    if failure:
+        raise failure
     print(f"study: {runner.total} steps done; next: python -m pipeline report {study.out}")
     return 0
 

@@ -14,6 +14,7 @@ from written_study import VARIANTS, edit, write_map, write_run
 
 from pipeline.__main__ import main
 from pipeline.report.predictions import _keep_common, load_localisation, load_run
+from pipeline.report.tasks import by_task
 
 
 def test_variants_are_compared_on_the_exams_of_all(capsys) -> None:
@@ -108,22 +109,12 @@ def test_faults_of_tasks_are_told_in_one_line(tmp_path: Path, capsys, fault: str
     assert named in line and not (run / "metrics.json").exists()
 
 
-def test_tasks_that_the_study_does_not_name_lead_as_they_come(tmp_path: Path) -> None:
-    run = write_two_tasks(tmp_path / "run", tasks=None)
-    lead, other = load_run(run).by_task()
-    assert (lead.task, other.task) == ("malignant", "benign") and lead.leads and not other.leads
-    assert lead.study["variants"]["t1"]["paper"] == {"auroc": [0.6999]}  # without a task's name: the first one's
-    assert other.study["variants"]["t1"]["paper"] == {} and other.study["positive"] == "benign"
-    named = load_run(write_two_tasks(tmp_path / "named", tasks=["benign", "malignant"])).by_task()
-    assert [run.task for run in named] == ["benign", "malignant"]
-
-
 def test_hits_of_a_map_are_of_their_task(tmp_path: Path) -> None:
     run = write_two_tasks(tmp_path / "run")
     table = pd.read_csv(run / "t2-t0/fold0/predictions.csv").query("split == 'test' and label == 1")
     hits = table[["exam_id", "side", "task"]].assign(hit=(table["task"] == "benign").astype(int))
     hits.to_csv(run / "t2-t0/fold0/localisation.csv", index=False)
-    lead, other = load_run(run).by_task()
+    lead, other = by_task(load_run(run))
     for of, hit in ((lead, 0), (other, 1)):
         found = load_localisation(of, "t2-t0")
         assert set(found["hit"]) == {hit} and len(found) == (table["task"] == of.task).sum()

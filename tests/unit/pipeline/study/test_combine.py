@@ -129,6 +129,8 @@ class Played:
             return 143 if self.ran[-1] == self.fails_at else main(command[at:])
         elif folder.name != "train":
             self.ran.append(f"{folder.parent.name} {words['--fold']}")
+            if self.ran[-1] == self.fails_at:
+                return 1
             write_exams(self.run, folder.parent.name, int(words["--fold"]), self.shift.get(folder.parent.name, 0.5))
         return 0
 
@@ -186,10 +188,20 @@ def test_a_killed_step_is_made_again_and_a_failed_one_named(played, capsys) -> N
     assert study(played) == 0 and played.ran == ENSEMBLES[1:]
 
 
+def test_a_chain_that_fails_stops_only_what_takes_it(played, capsys) -> None:
+    played.fails_at = "t2 0"
+    assert study(played) == 2
+    told = capsys.readouterr()
+    assert "t2 fold 0 evaluate" in told.err and "ensemble fold 0: waits for predictions that it takes" in told.out
+    assert played.ran[-3:] == ["mean 0", "mean 1", "ensemble 1"]
+    played.fails_at = ""
+    assert study(played) == 0 and played.ran == ["t2 0", "ensemble 0"]
+
+
 def test_of_several_tasks_the_last_combines_what_the_others_left(played, capsys) -> None:
     assert study(played, "--shard", "0/2") == 0
     assert not set(ENSEMBLES) & set(played.ran)
-    assert "mean fold 0: waits for the predictions of other tasks" in capsys.readouterr().out
+    assert "mean fold 0: waits for predictions that it takes" in capsys.readouterr().out
     assert study(played, "--shard", "1/2") == 0 and played.ran[-4:] == ENSEMBLES
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.report.parts.settings import setting_curves, setting_figure
 from pipeline.report.predictions import load_run
+from pipeline.report.tasks import by_task
 
 
 def test_points_are_the_variants_areas_in_the_order_of_their_values(two_tasks: Path) -> None:
@@ -25,7 +26,7 @@ def test_points_are_the_variants_areas_in_the_order_of_their_values(two_tasks: P
 
 
 def test_a_study_of_one_task_has_one_curve_and_one_point_is_none(two_tasks: Path) -> None:
-    run = load_run(two_tasks).by_task()[0]
+    run = by_task(load_run(two_tasks))[0]
     metrics = {"variants": json.loads((two_tasks / "metrics.json").read_text())["variants"]}
     assert list(setting_curves(run, metrics)["share"]["points"][0]["auroc"]) == ["malignant"]
     run.study["variants"] = {name: run.study["variants"][name] for name in ("t1", "t2-t0_0.1")}
