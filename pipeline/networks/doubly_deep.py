@@ -137,11 +137,13 @@ class DoublyDeepNet(nn.Module):
 
     def answers(self, maps: torch.Tensor) -> torch.Tensor:
         """Logits `(1, 8)` from what `maps` gives."""
-        return self.heads(self.volume(maps).flatten(2).max(dim=2)[0])
+        with torch.autocast("cpu", enabled=False):
+            return self.heads(self.volume(maps).flatten(2).max(dim=2)[0])
 
     def volume(self, maps: torch.Tensor) -> torch.Tensor:
-        """The 3D block on what `maps` gives: `(1, 128, Z, Y/32, X/32)`."""
-        return self.block(maps)
+        """The 3D block on what `maps` gives: `(1, 128, Z, Y/32, X/32)`, not negative."""
+        with torch.autocast("cpu", enabled=False):
+            return self.block(maps.to(self.heads.weight.dtype))
 
     def _some(self, slices: torch.Tensor) -> torch.Tensor:
         """Maps `(n, 1, Y/32, X/32)` of a few slices `(n, 1, Y, X)`."""
@@ -182,7 +184,7 @@ class _WithoutZeros(torch.autograd.Function):
         return maps.view_as(maps)
 
     @staticmethod
-    def backward(ctx: Any, slope: torch.Tensor) -> torch.Tensor | None:  # type: ignore[override]
+    def backward(ctx: Any, slope: torch.Tensor) -> torch.Tensor | None:
         return slope if slope.any() else None
 
 
