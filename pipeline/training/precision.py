@@ -38,7 +38,7 @@ GRACE = 0.5  # … and seconds more, for kernels that are made at first use: the
 
 def place(network: nn.Module, device: torch.device | str, precision: str = "fp32",
           batches: Iterable[dict[str, Any]] | None = None, lr: float = 1e-4,
-          loss: Callable[..., torch.Tensor] = F.cross_entropy) -> nn.Module:
+          loss: Callable[..., torch.Tensor] = F.cross_entropy, slices: int | None = None) -> nn.Module:
     """Move a network to its device, for `bf16` run its forward pass under autocast, and share it between processes.
 
     Parameters, their names and the optimiser stay float32; the output is float32. What was chosen is the network's
@@ -50,6 +50,8 @@ def place(network: nn.Module, device: torch.device | str, precision: str = "fp32
         precision: `fp32`, `bf16`, or `auto`: on a CPU the faster of those that agree, elsewhere bfloat16.
         batches: training batches for the trial on a CPU; without them `bf16` is not proved, and `auto` is fp32.
         lr, loss: the run's learning rate and loss, for the same trial.
+        slices: how many of an image's the trial sees, the middle ones along the last axis; None for all. A few are
+            enough for a network that works slice by slice, whose whole exams take minutes.
 
     Raises:
         InputError: bfloat16 disagrees with float32 on this processor at these shapes.
@@ -61,8 +63,8 @@ def place(network: nn.Module, device: torch.device | str, precision: str = "fp32
     chosen = {"auto": "bf16"}.get(precision, precision)
     if chosen == "bf16" and device.type == "cpu":
         if precision == "auto":
-            chosen = _faster(network, batches, lr, loss)
-        elif batches is not None and (doubt := compare(network, batches, lr, loss).doubt):
+            chosen = _faster(network, batches, lr, loss, slices)
+        elif batches is not None and (doubt := compare(network, batches, lr, loss, slices=slices).doubt):
             raise InputError(f"{doubt}; use --precision fp32")
     network.precision = chosen  # type: ignore[assignment]
     return share(_autocast(network, device.type) if chosen == "bf16" else network)
@@ -83,12 +85,12 @@ def begun(precision: str, output_dir: Path | str, resume: bool = True) -> str:
 
 
 def _faster(network: nn.Module, batches: Iterable[dict[str, Any]] | None, lr: float,
-            loss: Callable[..., torch.Tensor]) -> str:
+            loss: Callable[..., torch.Tensor], slices: int | None) -> str:
     """`fp32` or `bf16` by a trial on this CPU, the same in all processes; prints which and why."""
     if batches is None:
         return "fp32"
     if has_bf16():
-        trial = compare(network, batches, lr, loss, patient=False)
+        trial = compare(network, batches, lr, loss, patient=False, slices=slices)
     else:
         trial = Trial("this processor has no unit for bf16", 0.0, math.inf)
     chosen = "bf16" if all_agree(trial.prefers_bf16) else "fp32"
@@ -129,7 +131,8 @@ class Trial:
 
 
 def compare(network: nn.Module, batches: Iterable[dict[str, Any]], lr: float,
-            loss: Callable[..., torch.Tensor] = F.cross_entropy, patient: bool = True) -> Trial:
+            loss: Callable[..., torch.Tensor] = F.cross_entropy, patient: bool = True,
+            slices: int | None = None) -> Trial:
     """Train copies of the network in both precisions, by turns on the same batches and random numbers.
 
     Args:
@@ -138,9 +141,10 @@ def compare(network: nn.Module, batches: Iterable[dict[str, Any]], lr: float,
         lr, loss: of the run.
         patient: wait for bfloat16 however long it takes; otherwise it is given up, within a layer's time, in a step
             that takes longer than `TOO_SLOW` times float32's and `GRACE`; the first step has two cases then.
+        slices: of every image, the middle ones along its last axis; None for all.
     """
     with kept_random():
-        data = [(b["image"], torch.as_tensor(b["label"])) for b in itertools.islice(batches, STEPS)]
+        data = [(_middle(b["image"], slices), torch.as_tensor(b["label"])) for b in itertools.islice(batches, STEPS)]
         exact = _Copy(copy.deepcopy(network), lr, loss)
         fast = _Copy(_autocast(copy.deepcopy(network), "cpu"), lr, loss)
     if not patient:
@@ -153,6 +157,12 @@ def compare(network: nn.Module, batches: Iterable[dict[str, Any]], lr: float,
             return Trial(None, exact.fastest(), math.inf)
     return Trial(_doubt(torch.tensor(exact.curve, dtype=torch.float64), torch.tensor(fast.curve, dtype=torch.float64),
                         tuple(data[-1][0].shape)), exact.fastest(), fast.fastest())
+
+
+def _middle(images: torch.Tensor, slices: int | None) -> torch.Tensor:
+    """The middle slices along the last axis, at most so many."""
+    count = min(slices or images.shape[-1], images.shape[-1])
+    return images.narrow(-1, (images.shape[-1] - count) // 2, count)
 
 
 class _TooSlow(Exception):

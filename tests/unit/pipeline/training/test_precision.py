@@ -22,6 +22,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from pipeline.errors import InputError
+from pipeline.networks.doubly_deep import DoublyDeepNet, FourAnswersLoss
 from pipeline.training import precision
 from pipeline.training.run_state import RunState
 
@@ -177,6 +178,41 @@ print(precision.place(precision.nn.Linear(2, 2), "cpu", "auto", []).module.preci
                              env={**os.environ, "RANK": str(rank)}) for rank in (0, 1)]
     said = [process.communicate(timeout=300)[0].splitlines() for process in both]
     assert [lines[-1] for lines in said] == ["fp32", "fp32"] and [len(lines) for lines in said] == [2, 1]
+
+
+@pytest.mark.parametrize("asked", ["auto", "bf16"])
+@pytest.mark.parametrize(("slices", "seen"), [(None, range(7)), (3, range(2, 5)), (9, range(7))])
+def test_the_trial_sees_the_middle_slices_alone(asked, slices, seen) -> None:
+    """Exams of many slices: the trial of a few tells as much and takes no minutes. The run itself sees all."""
+
+    found = []
+
+    class Noting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(1, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            found.append(x[0, 0, 0, 0].tolist())
+            return self.layer(x.mean(dim=(2, 3, 4)))
+
+    image = torch.arange(7.0).expand(1, 1, 4, 4, 7)
+    batches = [{"image": image, "label": torch.tensor([1])}] * 2
+    placed = precision.place(Noting(), "cpu", asked, batches, slices=slices)
+    assert found == [list(seen)] * 4
+    placed(image)
+    assert found[-1] == list(range(7))
+
+
+def test_the_doubly_deep_network_is_tried_on_a_few_slices(monkeypatch, capsys) -> None:
+    """Its own loss and labels, both precisions, one line; placed, it answers in float32 and is as before."""
+    network = DoublyDeepNet((4, 8), (1, 1), 8)
+    before = copy.deepcopy(network.state_dict())
+    batches = [{"image": torch.rand(1, 1, 48, 48, 12), "label": torch.tensor([[0, 1, -1, 0]])} for _ in range(3)]
+    placed = precision.place(network, "cpu", "auto", batches, loss=FourAnswersLoss(), slices=4)
+    assert capsys.readouterr().out.startswith(f"precision: {placed.precision}, ")
+    assert all(torch.equal(before[name], value) for name, value in placed.state_dict().items())
+    assert placed(batches[0]["image"]).dtype == torch.float32
 
 
 def test_without_batches_there_is_nothing_to_prove_it_by() -> None:
