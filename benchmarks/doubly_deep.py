@@ -191,8 +191,8 @@ def report(repeats: int, sizes: Sequence[int] = SIZES) -> list[str]:
         f"One synthetic exam with slices of {SIDE}×{SIDE}, Adam, one thread, {repeats} repeat"
         f"{'s' if repeats > 1 else ''}, by turns; {work:,.0f} GFLOP",
         "forward for 160 slices. Plain is the same network with the same weights in PyTorch's default memory order,",
-        "all slices as one batch. Seconds are of the processor. MB are the process's peak, with and without the",
-        f"{runs[0].imports:.0f} that imports take. \"Went back\" is the share of slices whose gradient is not all zero:",
+        "all slices as one batch. Seconds are of the processor. MB are the process's peak, with and without what",
+        f"imports take ({runs[0].imports:.0f}). \"Went back\" is the share of slices whose gradient is not all zero:",
         "it depends on the exam and the weights, and says nothing about another.",
         "",
         *_processor(),

@@ -124,13 +124,18 @@ class ExamMapInferer(Inferer):
         if self.kind == "without":
             with torch.no_grad():
                 return {"logits": network(inputs).float()}
+        size = inputs.shape[2:]
         if self.kind == "evidence":
             logits, maps = exam_evidence(network, inputs, self.spread)
+            heat = maps
         else:
             logits, maps = (picked_map if self.kind == "picked" else stack_cam)(network, inputs)
-            maps = enlarged(maps, inputs.shape[2:], network.strides)
-        heat = over_maximum(maps.clamp_(min=0)[0])
-        return {"logits": logits, "heatmap": heat.mul_(probabilities(logits)[0, :, None, None, None])[None]}
+            heat = maps.new_empty(1, len(ANSWERS), *size)
+        for answer, probability in enumerate(probabilities(logits)[0]):  # one at a time: they are as large as the exam
+            one = maps[:, answer : answer + 1]
+            one = one if self.kind == "evidence" else enlarged(one, size, network.strides)
+            heat[:, answer : answer + 1] = over_maximum(one.clamp(min=0)).mul_(probability)
+        return {"logits": logits, "heatmap": heat}
 
 
 class _Answers(nn.Module):

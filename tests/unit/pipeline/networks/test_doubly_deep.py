@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from monai.engines import SupervisedTrainer
 from torch import nn
 
 from pipeline.errors import InputError
@@ -293,18 +294,15 @@ def test_torchscript_is_equal(tmp_path) -> None:
         assert torch.equal(torch.jit.load(tmp_path / "model.ts")(image), network(image))
 
 
-def test_it_learns_one_batch_by_heart() -> None:
+def test_the_usual_trainer_teaches_it_one_batch_by_heart() -> None:
     torch.manual_seed(0)
-    network, loss = DoublyDeepNet(**SMALL), FourAnswersLoss()
-    image = exam(48, 48, 4, dtype=torch.float32)
-    optimizer = torch.optim.Adam(network.parameters(), 3e-3)
-    for _ in range(80):
-        optimizer.zero_grad()
-        value = loss(network(image), LABELS)
-        value.backward()
-        optimizer.step()
-    assert float(value.detach()) < 0.05
-    assert (probabilities(network(image)) > 0.5).tolist() == [[False, True, True, False]]
+    network = DoublyDeepNet(**SMALL)
+    batch = {"image": exam(48, 48, 4, dtype=torch.float32), "label": LABELS}
+    SupervisedTrainer("cpu", 80, [batch], network, torch.optim.Adam(network.parameters(), 3e-3), FourAnswersLoss(),
+                      decollate=False).run()
+    logits = network(batch["image"])
+    assert FourAnswersLoss()(logits, LABELS).item() < 0.05
+    assert (probabilities(logits) > 0.5).tolist() == [[False, True, True, False]]
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------
