@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -20,6 +20,7 @@ from pipeline.files.atomic import write_table, write_text
 from pipeline.processes import shared
 
 MARKER = "phantom.json"
+LATER = {"later": True}  # of a preset's field that came when there were cohorts: told where it is not the default
 Preset = TypeVar("Preset", bound="CohortPreset")
 
 
@@ -40,7 +41,7 @@ class Phantom(Generic[Preset]):
         draw: preset and seed to what the cohort holds, an exam each, before anything is rendered.
         files: exams, preset and an exam's number to its files, name -> content; it is sent to other processes.
         tables: writes the tables into the cohort's folder.
-        readme: of the cohort, with `{exams}`, `{preset}`, `{seed}` and `{version}`.
+        readme: of the cohort, with `{exams}`, `{preset}`, `{seed}`, `{version}`, and `{cohort.…}`, the preset's fields.
     """
 
     version: str
@@ -72,14 +73,21 @@ class Phantom(Generic[Preset]):
         if exams is not None:
             chosen = replace(chosen, exams=exams)  # type: ignore[type-var]
         output = Path(output)
-        claim(output, {"generator": self.version, "preset": name, "seed": seed,
-                       **asdict(chosen)})  # type: ignore[call-overload]
+        claim(output, {"generator": self.version, "preset": name, "seed": seed, **_told(chosen)})
         specs = self.draw(chosen, seed)
         make_all(output, [s.exam_id for s in specs], partial(self.files, specs, chosen), workers, progress)
         self.tables(output, specs, chosen)
         write_text(output / "README.txt",
-                   self.readme.format(exams=chosen.exams, preset=name, seed=seed, version=self.version))
+                   self.readme.format(exams=chosen.exams, preset=name, seed=seed, version=self.version,
+                                      cohort=chosen))
         return output
+
+
+def _told(preset: Any) -> dict[str, Any]:
+    """What the marker says of a preset: all its fields, save later ones that are as ever."""
+    usual = {f.name: f.default_factory() if f.default_factory is not MISSING else f.default
+             for f in fields(preset) if f.metadata.get("later")}
+    return {name: value for name, value in asdict(preset).items() if name not in usual or value != usual[name]}
 
 
 def choose(presets: Mapping[str, Preset], preset: Preset | str, exams: int | None, seed: int,

@@ -19,8 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("modality", choices=list(MODALITIES), help=shown)
     parser.add_argument("-o", "--output", required=True, metavar="DIR", default=argparse.SUPPRESS,
                         help="folder of the cohort; the same command goes on where it was stopped")
-    parser.add_argument("--preset", choices=("demo", "full"), default="demo",
-                        help="demo: small matrices, for minutes on a CPU; full: the paper's")
+    parser.add_argument("--preset", metavar="NAME", default="demo",
+                        help="demo: small matrices, for minutes on a CPU; full: the paper's. breast_mri also: spectrum "
+                             "(few lesions, small matrices that differ) and thin (448×448×160)")
     parser.add_argument("--exams", type=int, metavar="N", default=argparse.SUPPRESS,
                         help="number of exams (default: the preset's)")
     parser.add_argument("--seed", type=int, default=0, help="another seed gives another cohort")

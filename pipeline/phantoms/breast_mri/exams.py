@@ -7,7 +7,7 @@ The tissues come from `breast_tissue`, lesions and vessels from `breast_shapes`,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from scipy import ndimage
 from pipeline.phantoms import cohort
 from pipeline.phantoms.breast_mri import tissue
 from pipeline.phantoms.breast_mri.shapes import Grid, LesionShape, tubes
-from pipeline.phantoms.breast_mri.specs import SIDES, ExamSpec, draw_cohort
+from pipeline.phantoms.breast_mri.specs import BREAST_SHARES, SIDES, SPECTRUM_SHARES, ExamSpec, draw_cohort
+from transforms.grid import triple
 
 PHASES = ("pre", "post1", "post2", "post3", "post4")  # 70 s apart
 VERSION = "breast_mri/1"  # raise it with every change that changes a voxel
@@ -36,18 +37,37 @@ NOISE = 0.022  # sd of each of the two channels, relative to fat's T1
 
 @dataclass(frozen=True)
 class Preset:
-    """Matrices, and the usual number of exams."""
+    """Matrices, the population, and the usual number of exams."""
 
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]  # mm
     t2_shape: tuple[int, int, int]
     t2_spacing: tuple[float, float, float]
     exams: int = 100
+    shares: Mapping[str, float] = field(default_factory=lambda: dict(BREAST_SHARES), metadata=cohort.LATER)
+    shapes: tuple[tuple[int, int, int], ...] = field(default=(), metadata=cohort.LATER)  # smallest and largest matrix
+
+    def of(self, spec: ExamSpec) -> Preset:
+        """This preset with one exam's matrix: drawn between the two `shapes`, where there are, in one field of view.
+
+        Rows and columns grow together, slices are drawn on their own.
+        """
+        if not self.shapes:
+            return self
+        rng = np.random.default_rng([spec.seed, spec.index, 5])  # the other streams stay as they are
+        low, high = np.array(self.shapes)
+        plane = low[:2] + np.rint(rng.random() * (high - low)[:2]).astype(int)
+        shape = triple([*plane, rng.integers(low[2], high[2] + 1)])
+        mm = np.array(self.shape) * self.spacing / shape
+        return replace(self, shape=shape, spacing=(float(mm[0]), float(mm[1]), float(mm[2])), shapes=())
 
 
 PRESETS = {
     "demo": Preset((192, 192, 20), (1.6, 1.6, 6.0), (160, 160, 16), (1.92, 1.92, 7.5), 100),
     "full": Preset((512, 512, 40), (0.6, 0.6, 3.0), (384, 384, 30), (0.8, 0.8, 4.0), 408),
+    "spectrum": Preset((128, 128, 12), (2.4, 2.4, 10.0), (64, 64, 8), (4.8, 4.8, 15.0), 240, dict(SPECTRUM_SHARES),
+                       ((112, 112, 10), (144, 144, 14))),
+    "thin": Preset((448, 448, 160), (0.7, 0.7, 1.0), (384, 384, 30), (0.8, 0.8, 4.0), 8),
 }
 
 
@@ -65,7 +85,7 @@ def make_exam(spec: ExamSpec, preset: Preset | str, rng: np.random.Generator) ->
         `affine` (phases and mask) and `t2_affine`: 4 × 4, voxel index to RAS mm; i runs to the left,
         j to posterior, k to superior, turned by up to 2° an axis.
     """
-    preset = PRESETS[preset] if isinstance(preset, str) else preset
+    preset = (PRESETS[preset] if isinstance(preset, str) else preset).of(spec)
     t1_grid, t2_grid = _grids(preset, rng)
     fields = tissue.lattice_fields(spec, rng)
     pieces = tubes(spec, rng)
@@ -184,13 +204,15 @@ exams.csv      labels, 0 or 1; L is the patient's left. Some patients have two e
 lesions.csv    every lesion: centre in RAS millimetres (x grows to the patient's right, y to anterior, z to
                superior), diameter of the sphere of its expected volume
 
-40 % of the breasts are malignant, 20 % hold no lesion, the rest benign lesions only. Malignant and benign
+{cohort.shares[malignant]:.0%} of the breasts are malignant, {cohort.shares[none]:.0%} hold no lesion, the rest benign
+lesions only. Malignant and benign
 lesions differ in kinetics and margin and in nothing else, and both overlap: no method tells them all apart.
 
 reader1_left and reader1_right come from no reader. They simulate one: a score from 1 to 5 drawn from a noisy
 view of the truth, with an AUROC of about 0.93 for malignant breasts.
 """
 
-PHANTOM = cohort.Phantom(VERSION, PRESETS, lambda preset, seed: draw_cohort(preset.exams, seed), _files,
-                         _write_tables, _README)
+PHANTOM = cohort.Phantom(VERSION, PRESETS,
+                         lambda preset, seed: draw_cohort(preset.exams, seed, preset.shares), _files, _write_tables,
+                         _README)
 write_cohort = PHANTOM.write

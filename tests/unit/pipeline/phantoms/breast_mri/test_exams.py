@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 
 import nibabel as nib
 import numpy as np
@@ -58,3 +60,33 @@ def test_tables_and_images_say_the_same(written):
             for malignant, label in (("1", "malignant"), ("0", "benign")):
                 expected = any(x["side"] == side and x["malignant"] == malignant for x in own)
                 assert row[f"{name}_{label}"] == str(int(expected))
+
+
+def test_bytes_of_a_cohort_from_before_presets_had_shares(tmp_path):
+    """Cohorts that users have stay theirs: images, tables and the marker, as an earlier version wrote them."""
+    folder = breast_mri.write_cohort(tmp_path / "a", TINY, exams=2, seed=5, workers=1, progress=False)
+    known = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != "README.txt":
+            known.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    assert known.hexdigest() == "59e12181772110dc4d0fbb361242146f2de69b7d1f100cc8bf07f7532e1e8771"
+
+
+def test_matrices_differ_from_exam_to_exam_in_one_field_of_view(tmp_path):
+    preset = breast_mri.Preset((32, 32, 6), (9.6, 9.6, 20.0), (16, 16, 4), (19.2, 19.2, 30.0), 4,
+                               {"malignant": 0.0, "none": 1.0}, ((24, 24, 5), (40, 40, 8)))
+    folder = breast_mri.write_cohort(tmp_path / "a", preset, seed=1, workers=1, progress=False)
+    images = [nib.load(folder / f"exams/E000{i}/post2.nii.gz") for i in range(1, 5)]
+    assert len({image.shape for image in images}) > 2
+    for image in images:
+        assert 24 <= image.shape[0] == image.shape[1] <= 40 and 5 <= image.shape[2] <= 8
+        size = np.linalg.norm(image.affine[:3, :3], axis=0) * image.shape
+        assert np.allclose(size, [307.2, 307.2, 120], rtol=1e-4)
+    told = json.loads((folder / "phantom.json").read_text())
+    assert told["shares"] == {"malignant": 0.0, "none": 1.0} and told["shapes"] == [[24, 24, 5], [40, 40, 8]]
+    assert "0% of the breasts are malignant, 100% hold no lesion" in (folder / "README.txt").read_text()
+
+
+def test_thin_slices():
+    preset = breast_mri.PRESETS["thin"]
+    assert preset.shape == (448, 448, 160) and preset.spacing[2] == 1.0

@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from pipeline.phantoms.breast_mri import exams as breast_mri
-from pipeline.phantoms.breast_mri.specs import draw_cohort
+from pipeline.phantoms.breast_mri.specs import SPECTRUM_SHARES, draw_cohort
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +27,14 @@ def test_shares_are_exact(large):
     assert sorted(s.exam_id for s in large) == [f"E{i:04d}" for i in range(1, 1001)]
     densities = Counter({s.patient_id: s.anatomy.density for s in large}.values())
     assert [densities[d] for d in "abcd"] == [95, 381, 381, 95]  # of 952
+
+
+def test_the_whole_spectrum_is_mostly_healthy():
+    """As many malignant and benign breasts as the doubly deep paper's 2032 and 3066 of 17264, §2."""
+    exams = draw_cohort(2000, seed=3, shares=SPECTRUM_SHARES)
+    labels = np.array([[s.label(side, m) for m in (1, 0)] for s in exams for side in "LR"])
+    assert np.allclose(labels.mean(axis=0), [2032 / 17264, 3066 / 17264], atol=0.01)
+    assert (labels.sum(axis=1) == 0).mean() == pytest.approx(0.732, abs=1e-3)
 
 
 @pytest.mark.parametrize("exams", [1, 2, 3, 7])
