@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from transforms.breast_mri.lesion_slices import LoadLesionSlices, LoadLesionSlicesd
     from transforms.breast_mri.load_breasts import LoadBreasts, LoadBreastsd
     from transforms.breast_mri.read_patches import LoadLesionPatchd, LoadSliced
+    from transforms.breast_mri.read_stacks import LoadPhasesd, RandFlipCropStackd
+    from transforms.breast_mri.slice_stacks import LoadSliceStack, LoadSliceStackd, PhaseInputd
     from transforms.breast_ultrasound.center_crops import LoadCenterCrops
     from transforms.breast_ultrasound.read_crops import LoadCropd
     from transforms.breast_ultrasound.volume import LoadVolumed
@@ -49,14 +51,19 @@ _HOME = {
     "LoadLesionSlices": "breast_mri.lesion_slices",
     "LoadLesionSlicesd": "breast_mri.lesion_slices",
     "LoadMammogramd": "mammography.views",
+    "LoadPhasesd": "breast_mri.read_stacks",
     "LoadPreparedd": "read_prepared",
     "LoadRegiond": "mammography.views",
+    "LoadSliceStack": "breast_mri.slice_stacks",
+    "LoadSliceStackd": "breast_mri.slice_stacks",
     "LoadSliced": "breast_mri.read_patches",
     "LoadViews": "mammography.views",
     "LoadVolumed": "breast_ultrasound.volume",
     "MalignancyResultd": "breast_mri.exam_maps",
     "N4BiasFieldCorrection": "n4",
     "N4BiasFieldCorrectiond": "n4",
+    "PhaseInputd": "breast_mri.slice_stacks",
+    "RandFlipCropStackd": "breast_mri.read_stacks",
     "RandRotateFlip": "augment",
     "RandRotateFlipd": "augment",
     "ReadMammogramd": "mammography.views",
@@ -70,10 +77,11 @@ _HOME = {
 __all__ = [
     "BreastWindowd", "FitSquared", "ImageNetInput", "ImageNetInputd", "InputError", "KineticChannels",
     "KineticChannelsd", "LoadBreasts", "LoadBreastsd", "LoadCenterCrops", "LoadCropd", "LoadLesionPatchd",
-    "LoadLesionSlices", "LoadLesionSlicesd", "LoadMammogramd", "LoadPreparedd", "LoadRegiond", "LoadSliced",
-    "LoadViews", "LoadVolumed", "MalignancyResultd", "N4BiasFieldCorrection", "N4BiasFieldCorrectiond",
-    "RandRotateFlip", "RandRotateFlipd", "ReadMammogramd", "ScaleToWidth", "ScaleToWidthd", "StackViews",
-    "Standardised", "read_mammogram",
+    "LoadLesionSlices", "LoadLesionSlicesd", "LoadMammogramd", "LoadPhasesd", "LoadPreparedd", "LoadRegiond",
+    "LoadSliceStack", "LoadSliceStackd", "LoadSliced", "LoadViews", "LoadVolumed", "MalignancyResultd",
+    "N4BiasFieldCorrection", "N4BiasFieldCorrectiond", "PhaseInputd", "RandFlipCropStackd", "RandRotateFlip",
+    "RandRotateFlipd", "ReadMammogramd", "ScaleToWidth", "ScaleToWidthd", "StackViews", "Standardised",
+    "read_mammogram",
 ]
 
 

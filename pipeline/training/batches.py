@@ -18,7 +18,7 @@ from pipeline.prepare.cases import demand_array
 class SeededDataset(Dataset):
     """A dataset whose random transforms follow the draw, not the process.
 
-    `BalancedSampler` gives each draw its own seed. What a case looks like in an epoch then depends neither on the
+    A `PlannedSampler` gives each draw its own seed. What a case looks like in an epoch then depends neither on the
     number of workers nor on what was drawn before, so that a resumed run sees exactly what an uninterrupted one
     would have seen.
 
@@ -43,12 +43,12 @@ class SeededDataset(Dataset):
         return super().__getitem__(index)
 
 
-class BalancedSampler(DistributedSampler):
-    """Draws all classes equally often, on one process or shared between several.
+class PlannedSampler(DistributedSampler):
+    """Draws cases by a plan of each epoch, on one process or shared between several.
 
-    An epoch walks through each class in random order, smaller classes again and again, until `length` cases are
-    drawn. All processes make the same plan and take every n-th case of it, so that what one GPU would see in a
-    step, several see together. MONAI's engines call `set_epoch`; the plan depends on `seed` and epoch alone.
+    All processes make the same plan and take every n-th case of it, so that what one GPU would see in a step, several
+    see together. MONAI's engines call `set_epoch`; the plan depends on `seed` and epoch alone, so that a resumed run
+    goes on with what an uninterrupted one would have drawn.
 
     Args:
         cases: dictionaries with `label`.
@@ -56,9 +56,6 @@ class BalancedSampler(DistributedSampler):
         length: cases an epoch over all processes; default: as many as there are.
         num_replicas: processes; default: as torch.distributed says, or 1.
         rank: this process.
-
-    Raises:
-        InputError: only one class to draw from.
     """
 
     def __init__(self, cases: Sequence[dict[str, Any]], seed: int = 0, length: int | None = None,
@@ -67,25 +64,55 @@ class BalancedSampler(DistributedSampler):
         replicas = num_replicas or (dist.get_world_size() if distributed else 1)
         own = (dist.get_rank() if distributed else 0) if rank is None else rank
         super().__init__(Dataset(cases), replicas, own, seed=seed)
-        labels = np.asarray([int(case["label"]) for case in cases])
-        self.members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-        if len(self.members) < 2:
-            raise InputError(f"all {len(cases)} training cases have the label {labels[0]}; both classes are needed: "
-                             "check the datalist's labels")
+        self.count = len(cases)
         self.length = int(length or len(cases))
+
+    def plan(self, random: np.random.Generator) -> np.ndarray:
+        """Numbers of the cases of one epoch, `length` of them, in their order."""
+        raise NotImplementedError
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         random = np.random.default_rng([self.seed, self.epoch])
-        each = -(-self.length // len(self.members))
-        rounds = [np.concatenate([random.permutation(m) for _ in range(-(-each // len(m)))])[:each]
-                  for m in self.members]
-        plan = random.permuted(np.stack(rounds, axis=1), axis=1).reshape(-1)[: self.length]
+        plan = self.plan(random)
         seeds = random.integers(2**31, size=self.length)
         mine = slice(self.rank, len(self) * self.num_replicas, self.num_replicas)
         yield from zip(plan[mine].tolist(), seeds[mine].tolist(), strict=True)
 
     def __len__(self) -> int:
         return self.length // self.num_replicas
+
+
+class BalancedSampler(PlannedSampler):
+    """Draws all classes equally often: `label` is one class a case.
+
+    An epoch walks through each class in random order, smaller classes again and again, until `length` cases are
+    drawn. Arguments: as `PlannedSampler`.
+
+    Raises:
+        InputError: only one class to draw from.
+    """
+
+    def __init__(self, cases: Sequence[dict[str, Any]], *args: Any, **kwargs: Any) -> None:
+        super().__init__(cases, *args, **kwargs)
+        labels = np.asarray([int(case["label"]) for case in cases])
+        self.members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        if len(self.members) < 2:
+            raise InputError(f"all {len(cases)} training cases have the label {labels[0]}; both classes are needed: "
+                             "check the datalist's labels")
+
+    def plan(self, random: np.random.Generator) -> np.ndarray:
+        each = -(-self.length // len(self.members))
+        rounds = [np.concatenate([random.permutation(m) for _ in range(-(-each // len(m)))])[:each]
+                  for m in self.members]
+        return random.permuted(np.stack(rounds, axis=1), axis=1).reshape(-1)[: self.length]
+
+
+class ShuffledSampler(PlannedSampler):
+    """Draws every case once before any is drawn again, whatever its labels. Arguments: as `PlannedSampler`."""
+
+    def plan(self, random: np.random.Generator) -> np.ndarray:
+        return np.concatenate([random.permutation(self.count) for _ in range(-(-self.length // self.count))])[
+            : self.length]
 
 
 def in_order(cases: Sequence[Any], seed: int = 0) -> list[tuple[int, int]]:
@@ -98,12 +125,17 @@ def collate(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     Returns:
         `image` with the axis of the batch in front, e.g. `(B, C, X, Y, Z)` as a view of memory `(B, C, Z, Y, X)`;
-        `label` `(B,)` int64, and the rest as lists.
+        `label` `(B,)` int64, or `(B, K)` where a case has several, and the rest as lists.
+
+    Raises:
+        InputError: cases of different shapes.
     """
     first = cases[0]["image"]
+    if any(case["image"].shape != first.shape for case in cases):
+        raise InputError("images of different shapes are in one batch; set batch_size to 1")
     stored = sorted(range(first.ndim), key=lambda axis: -first.stride(axis))  # the axes as memory has them
     images = torch.stack([case["image"].permute(stored) for case in cases])
     images = images.permute(0, *(1 + stored.index(axis) for axis in range(first.ndim)))
-    labels = default_collate([case["label"] for case in cases])
+    labels = default_collate([torch.as_tensor(case["label"]) for case in cases])
     rest = {key: [case[key] for case in cases] for key in cases[0] if key not in ("image", "label")}
     return {"image": images, "label": labels, **rest}

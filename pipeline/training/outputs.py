@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +18,23 @@ def logits_and_labels(output: dict[str, Any]) -> tuple[torch.Tensor, torch.Tenso
 def scores_and_labels(output: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
     """Probability of malignancy `(B,)` and labels `(B,)`, for ROC AUC."""
     return output["pred"].float().softmax(dim=1)[:, 1], output["label"]
+
+
+def pooled(answers: Sequence[int]) -> Callable[[dict[str, Any]], tuple[torch.Tensor, torch.Tensor]]:
+    """For ROC AUC of a network with several answers of two logits each: some answers of every case, pooled.
+
+    Args:
+        answers: numbers of the answers, such as malignancy of the left and of the right breast.
+
+    Returns:
+        a function of an engine's output, logits `(B, 2 K)` and labels `(B, K)`, to probabilities and labels `(n,)` of
+        those whose label is 0 or 1.
+    """
+    def transform(output: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        scores = output["pred"].float().unflatten(1, (-1, 2)).softmax(dim=2)[:, answers, 1]
+        labels = output["label"][:, answers]
+        return scores[labels >= 0], labels[labels >= 0]
+    return transform
 
 
 class BinaryCrossEntropy(nn.Module):

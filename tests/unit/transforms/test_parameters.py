@@ -7,7 +7,16 @@ import json
 
 import pytest
 
-from transforms import LoadBreasts, LoadBreastsd, LoadCenterCrops, LoadLesionSlices, LoadLesionSlicesd, LoadViews
+from transforms import (
+    LoadBreasts,
+    LoadBreastsd,
+    LoadCenterCrops,
+    LoadLesionSlices,
+    LoadLesionSlicesd,
+    LoadSliceStack,
+    LoadSliceStackd,
+    LoadViews,
+)
 
 # Loader -> what `parameters` must be as it is built here, and another value for each argument of the constructor.
 CHANNELS = ["pre", "post1", "t2"]
@@ -28,6 +37,7 @@ LOADERS = {
          "spacing": None, "far_mm": None, "places": {"0": [[0.1, 0.2, 0.3]]}, "seed": 0},
         {"shape": (8, 40, 40), "healthy": 3, "axes": ("depth", "lateral", "sweep"), "spacing": (1, 0.5, 0.5),
          "far_mm": 40, "places": {}, "seed": 1}),
+    LoadSliceStack: ({}, {"channels": ["pre", "post1", "post2", "post3"]}, {"channels": ["pre", "post2"]}),
     LoadViews: (
         {}, {"channels": ["image"], "stored": None, "check_side": True}, {"stored": "left", "check_side": False}),
 }
@@ -61,3 +71,4 @@ def test_the_same_setting_written_otherwise_is_the_same(given) -> None:
 def test_dictionary_versions_say_the_same() -> None:
     assert LoadBreastsd("image", CHANNELS).parameters == LoadBreasts(CHANNELS).parameters
     assert LoadLesionSlicesd(channels=CHANNELS).parameters == LoadLesionSlices(CHANNELS).parameters
+    assert LoadSliceStackd("image", ["pre", "post3"]).parameters == LoadSliceStack(["pre", "post3"]).parameters
