@@ -47,7 +47,8 @@ class WholeExams:
     def cases(self, exam: Exam, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         (array,) = record["arrays"].values()
         grid = Grid(triple(array["shape"]), np.asarray(array["affine"]))
-        labels = {side: {kind: exam.breasts[side].get(kind) for kind in KINDS} for side in SIDES if side in exam.breasts}
+        labels = {side: {kind: exam.breasts[side].get(kind) for kind in KINDS}
+                  for side in SIDES if side in exam.breasts}
         known = [breast["malignant"] for breast in labels.values() if breast["malignant"] is not None]
         yield {
             "image": array["image"],
@@ -90,7 +91,7 @@ def exams(folder: Path | str, fold: int, input: str, *splits: str, share: float 
         share: part of the patients. Subsets are nested: a smaller one's patients are all in a larger one.
 
     Returns:
-        dictionaries with `image` (path), `phases` that the array holds, `label` (four of 0, 1 and -1, see
+        dictionaries with `image` and `array` (path), `phases` that the array holds, `label` (four of 0, 1 and -1, see
         `labels_of`), `exam_id`, `patient_id`, `split`, `lesions` (voxel x, y, z, side and malignant), `affine`,
         `breasts`, `groups`, `readers`.
 
@@ -101,20 +102,21 @@ def exams(folder: Path | str, fold: int, input: str, *splits: str, share: float 
     if not 0 < share <= 1:
         raise InputError(f"share {share}: give a part of the training patients, above 0 and up to 1")
     needed = phases_of(input)
-    found = [{**case, "label": labels_of(case["breasts"])} for case in labelled_cases(folder, fold, splits, "exams")]
+    found = [{**case, "array": case["image"], "label": labels_of(case["breasts"])}
+             for case in labelled_cases(folder, fold, splits, "exams")]
     found = [case for case in found if set(case["label"]) != {UNKNOWN}]
     for case in found:
         if lacking := [name for name in needed if name not in case["phases"]]:
-            raise InputError(f"exam {case['exam_id']} has no {', '.join(lacking)}, which input {input} is made of; leave "
-                             "the exam out of the datalist, or choose another input")
+            raise InputError(f"exam {case['exam_id']} has no {', '.join(lacking)}, which input {input} is made of; "
+                             "leave the exam out of the datalist, or choose another input", code="missing_phase")
     if share < 1:
         taken = _patients(found, share)
         found = [case for case in found if case["patient_id"] in taken]
     malignant = {case["label"][i] for case in found for i in answers_of("malignant")} - {UNKNOWN}
     if "test" not in splits and malignant != {0, 1}:
         raise InputError(f"fold {fold}, share {share:g} of {' and '.join(splits)}: {len(found)} exams without a "
-                         f"{'non-' if malignant == {1} else ''}malignant breast; both are needed: leave this share out, "
-                         "or add exams", code="one_class")
+                         f"{'non-' if malignant == {1} else ''}malignant breast; both are needed: leave this share "
+                         "out, or add exams", code="one_class")
     return found
 
 

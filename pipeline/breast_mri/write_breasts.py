@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
+from pipeline.breast_mri.map_records import peak_of, plane_picture, pointing
 from pipeline.explain.evidence import body_mask
 from pipeline.files.atomic import write_arrays, write_table
-from pipeline.metrics import random_point_share
 from pipeline.prediction_rows import case_of, prediction_row
 from transforms.grid import Grid, triple
 
@@ -68,33 +68,17 @@ class WritePredictions:
 
     def _collect_map(self, row: dict[str, Any], image: torch.Tensor, heat: torch.Tensor, lesions: list[list[float]],
                      grid: Grid) -> None:
-        peak = np.asarray(np.unravel_index(int(heat.argmax()), heat.shape))
-        malignant = [lesion[:3] for lesion in lesions if lesion[3]]
-        if row["label"] and malignant:
-            distance = np.linalg.norm(grid.to_world(np.asarray(malignant)) - grid.to_world(peak), axis=1).min()
+        malignant = [lesion[:3] for lesion in lesions if lesion[3]] if row["label"] else []
+        if malignant:
             body = body_mask(image[None], 0)[0, 0].cpu().numpy() > 0
-            chance = random_point_share(body, grid, grid.to_world(np.asarray(malignant)), [self.radius_mm])
-            self.peaks.append({"exam_id": row["exam_id"], "side": row["side"], "hit": int(distance <= self.radius_mm),
-                               "distance_mm": round(float(distance), 2), "radius_mm": self.radius_mm,
-                               "chance": round(float(chance[0]), 4)})
+            self.peaks.append({"exam_id": row["exam_id"], "side": row["side"],
+                               **pointing(heat.numpy(), body, grid, malignant, self.radius_mm)})
         if len(self.kept) < self.maps:
-            z = round(malignant[0][2]) if row["label"] and malignant else int(peak[2])
-            self.kept[f"{row['exam_id']}_{row['side']}"] = self._picture(row, image, heat, lesions, z)
-
-    def _picture(self, row: dict[str, Any], image: torch.Tensor, heat: torch.Tensor, lesions: list[list[float]],
-                 z: int) -> dict[str, Any]:
-        """One slice as the report shows it: rows from anterior to posterior, columns from the midline outwards."""
-        shown = image[min(self.shown, len(image) - 1)].float().cpu().numpy()
-        plane = shown[:, :, z]
-        plane = np.clip(plane / max(np.percentile(shown, 99.8), 1e-6), 0, 1)
-        here = [lesion for lesion in lesions if abs(lesion[2] - z) <= 1.5]
-        return {
-            "image": plane.T[::-1].astype(np.float32),
-            "heat": heat[:, :, z].numpy().T[::-1].astype(np.float32),
-            "points": np.asarray([[x, plane.shape[1] - 1 - y] for x, y, _, _ in here], np.float32).reshape(-1, 2),
-            "point_malignant": np.asarray([malignant for *_, malignant in here], np.int64),
-            "label": row["label"], "score": row["score"], "exam_id": row["exam_id"], "side": row["side"],
-        }
+            z = round(malignant[0][2]) if malignant else int(peak_of(heat.numpy())[2])
+            shown = image[min(self.shown, len(image) - 1)].float().cpu().numpy()
+            self.kept[f"{row['exam_id']}_{row['side']}"] = {
+                **plane_picture(shown, heat.numpy(), lesions, z),
+                **{name: row[name] for name in ("label", "score", "exam_id", "side")}}
 
     def write(self, engine: Engine) -> None:
         """Write the tables, each in one piece, and say where they are."""

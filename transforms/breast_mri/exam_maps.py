@@ -82,21 +82,34 @@ class MalignancyResultd(MapTransform):
         by_side = {side: round(score, 6) for side, score in zip(meta["sides"], scores, strict=True)}
         exam = Grid(triple(meta["spatial_shape"]), np.asarray(meta["original_affine"]))
         heat = maps_to_exam(torch.as_tensor(answer["heatmap"]), meta["breast_affines"], exam)
-        levels = (0.5, 0.75, 0.9)
-        viewer = "labels" if str(result.get("result_dtype", "")).endswith("uint8") else self.output
-        output = result.get("heatmap_output", viewer)
-        output = output[0] if isinstance(output, (list, tuple)) else output  # MONAI Label sends its choices along
-        if output == "labels":
-            heat = sum((heat >= level).to(torch.uint8) for level in levels)  # type: ignore[assignment]
-        result["result"] = {
-            "type": "malignancy",
-            "probability": max(by_side.values()),
-            "probabilities": by_side,
-            "heatmap": {"output": output, "levels": list(levels), "max": round(float(heat.max()), 6)},
-        }
-        kept = {name: meta[name] for name in ("affine", "original_affine", "spatial_shape", "space", "filename_or_obj")
-                if name in meta}
-        result[key] = MetaTensor(heat[None].contiguous(), meta=kept)
+        result[key], told = as_shown(heat, result, meta, self.output)
+        result["result"] = {"type": "malignancy", "probability": max(by_side.values()), "probabilities": by_side,
+                            "heatmap": told}
         result["heatmap_breasts"] = torch.as_tensor(answer["heatmap"])
         result["result_extension"] = ".nii.gz"
         return result
+
+
+def as_shown(heat: torch.Tensor, data: Mapping[Hashable, Any], meta: Mapping[str, Any],
+             output: str = "float") -> tuple[MetaTensor, dict[str, Any]]:
+    """A map in the exam's space as its reader asks for it: floats, or the levels that a viewer can draw.
+
+    Args:
+        heat: 0–1, `(X, Y, Z)`.
+        data: of the answer; `heatmap_output` and `result_dtype` in it ask for something, see `MalignancyResultd`.
+        meta: of the exam's image.
+        output: `float` or `labels`, where `data` asks for nothing.
+
+    Returns:
+        `(1, X, Y, Z)` with the exam's place in its meta, and what the result says of it.
+    """
+    levels = (0.5, 0.75, 0.9)
+    viewer = "labels" if str(data.get("result_dtype", "")).endswith("uint8") else output
+    output = data.get("heatmap_output", viewer)
+    output = output[0] if isinstance(output, (list, tuple)) else output  # MONAI Label sends its choices along
+    if output == "labels":
+        heat = sum((heat >= level).to(torch.uint8) for level in levels)  # type: ignore[assignment]
+    kept = {name: meta[name] for name in ("affine", "original_affine", "spatial_shape", "space", "filename_or_obj")
+            if name in meta}
+    return (MetaTensor(heat[None].contiguous(), meta=kept),
+            {"output": output, "levels": list(levels), "max": round(float(heat.max()), 6)})

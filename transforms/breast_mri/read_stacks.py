@@ -41,8 +41,8 @@ class LoadPhasesd(MapTransform):
                 raise InputError(f"{Path(path).name}: has no {', '.join(lacking)}; leave the exam out of the datalist, "
                                  "or choose another input")
             if len(array) != len(stored):
-                raise InputError(f"{Path(path).name}: holds {len(array)} phases, {len(stored)} were prepared; delete it "
-                                 "and run prepare.yaml again", code="damaged")
+                raise InputError(f"{Path(path).name}: holds {len(array)} phases, {len(stored)} were prepared; delete "
+                                 "it and run prepare.yaml again", code="damaged")
             # To float32 before any arithmetic: 16 bits would round a difference, unsigned ones wrap it.
             voxels = torch.stack([to_tensor(array[stored.index(name)], path) for name in self.phases])
             result[key] = voxels.permute(0, 3, 2, 1)

@@ -1,4 +1,4 @@
-"""Whole exams as stacks of axial slices: read as they are, and made into one of seven inputs (doubly deep, §2, §4.2)."""
+"""Whole exams as stacks of axial slices, read as they are, and made into one of seven inputs (doubly deep, §4.2)."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class LoadSliceStack(Transform):
 
     def __init__(self, channels: Sequence[str] = PHASES) -> None:
         if list(channels) != [phase for phase in PHASES if phase in channels] or PHASES[0] not in channels:
-            raise InputError(f"phases {list(channels)}: give some of {', '.join(PHASES)} in this order; the first, which "
-                             "sets the scale of all, is always among them")
+            raise InputError(f"phases {list(channels)}: give some of {', '.join(PHASES)} in this order; the first, "
+                             "which sets the scale of all, is always among them")
         self.channels = tuple(channels)
         self.parameters = {"channels": list(channels)}
 

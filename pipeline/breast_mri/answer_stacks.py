@@ -1,0 +1,140 @@
+"""The four answers to one whole exam, as users and MONAI Label read them, with a map for each."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+
+from pipeline import answers
+from pipeline.breast_mri.map_records import peak_of, plane_picture
+from pipeline.breast_mri.slice_stacks import KINDS, TASKS, answers_of
+from pipeline.files.atomic import replacing, write_volume
+from transforms.breast_mri.breasts import SIDES
+from transforms.breast_mri.exam_maps import as_shown, maps_to_exam
+from transforms.grid import Grid, triple
+
+NAMES = {"L": "left", "R": "right"}
+
+
+class FourAnswersResultd(MapTransform):
+    """Turn an exam's network output into what users and MONAI Label read.
+
+    Reads `logits` `(8,)` and `heatmap` `(4, X, Y, Z)` (from the dictionary itself, or from a dictionary under the first
+    key) and the meta of `image_key`; writes
+
+    * `result`: `probability` (the worst breast's malignancy) and `probabilities`, by side and kind of finding;
+    * the first key: a map in the exam's own space, `(1, X, Y, Z)`: the larger of the two for malignancy, as
+      `transforms.MalignancyResultd` gives it;
+    * `answer_maps`: the four maps in the exam's own space, `(4, X, Y, Z)`; `result_extension`: `.nii.gz`.
+
+    Args:
+        keys: where the map is put, e.g. `pred`.
+        image_key: the exam, as `transforms.LoadSliceStackd` places it.
+        output: `float` or `labels`.
+    """
+
+    def __init__(self, keys: KeysCollection, image_key: str = "image", output: str = "float",
+                 allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.image_key = image_key
+        self.output = output
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        result = dict(data)
+        key = self.keys[0]
+        answer = result if "heatmap" in result else result[key]
+        meta = result[self.image_key].meta
+        scores = torch.as_tensor(answer["logits"]).float().reshape(len(TASKS), 2).softmax(dim=1)[:, 1].tolist()
+        found = {task: round(score, 6) for task, score in zip(TASKS, scores, strict=True)}
+        exam = Grid(triple(meta["spatial_shape"]), np.asarray(meta["original_affine"]))
+        maps = torch.as_tensor(answer["heatmap"]).reshape(len(TASKS), *answer["heatmap"].shape[-3:])
+        result["stack_maps"] = maps
+        result["answer_maps"] = torch.stack([maps_to_exam(each[None], [np.asarray(meta["stack_affine"])], exam)
+                                             for each in maps])
+        heat = result["answer_maps"][answers_of("malignant")].amax(dim=0)
+        result[key], told = as_shown(heat, result, meta, self.output)
+        result["result"] = {
+            "type": "malignancy",
+            "probability": max(found[side, "malignant"] for side in SIDES),
+            "probabilities": {side: {kind: found[side, kind] for kind in KINDS} for side in SIDES},
+            "heatmap": told,
+        }
+        result["result_extension"] = ".nii.gz"
+        return result
+
+
+class SaveFourAnswersd(MapTransform):
+    """Write an exam's result as JSON, its four maps as NIfTI on its own grid, and a picture; all or none.
+
+    `<exam>_result.json`, `<exam>_heatmap.nii.gz` (of malignancy), `<exam>_left_benign.nii.gz` and its three fellows,
+    `<exam>_preview.png`. Headers carry no name, date or path.
+
+    Args:
+        keys: key of the map, `(1, X, Y, Z)`.
+        output_dir: where the files go.
+        image_key: the exam as the network saw it, for the picture.
+    """
+
+    def __init__(self, keys: KeysCollection, output_dir: Path | str, image_key: str = "image",
+                 allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.output_dir = Path(output_dir)
+        self.image_key = image_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        result = dict(data)
+        if "exam_id" not in result:  # not from `find`: a server, which sends the answer itself
+            return result
+        name = str(result["exam_id"])
+        heat = result[self.keys[0]]
+        affine = heat.meta["original_affine"]
+        told = {"exam_id": name, **result["result"], "notes": result.get("notes", "").splitlines()}
+        with answers.answer(self.output_dir, name, told, answers.digests_of(result[self.image_key])) as folder:
+            write_volume(folder / f"{name}_heatmap.nii.gz", heat[0].cpu(), affine)
+            for (side, kind), each in zip(TASKS, result["answer_maps"], strict=True):
+                write_volume(folder / f"{name}_{NAMES[side]}_{kind}.nii.gz", each.cpu(), affine)
+            _picture(result[self.image_key][0], result["stack_maps"], told["probabilities"],
+                     folder / f"{name}_preview.png")
+        for note in told["notes"]:
+            print(f"{name}: note: {note}", flush=True)
+        shown = ", ".join(f"{NAMES[side]} {kind} {told['probabilities'][side][kind]:.3f}" for side, kind in TASKS)
+        print(f"{name}: probability of a finding: {shown}; maps, picture and result.json in {self.output_dir}",
+              flush=True)
+        return result
+
+
+def _picture(image: torch.Tensor, maps: torch.Tensor, probabilities: Mapping[str, Mapping[str, float]],
+             path: Path) -> None:
+    """A column an answer: the slice of its map's hottest voxel, as it is and under the map; the patient's right left.
+
+    Args:
+        image: `(X, Y, Z)`.
+        maps: `(4, X, Y, Z)`, 0–1.
+        probabilities: by side and kind.
+        path: the PNG.
+    """
+    figure = Figure(figsize=(2.8 * len(TASKS), 5.2), facecolor="black", layout="constrained")
+    axes = figure.subplots(2, len(TASKS))
+    order = sorted(range(len(TASKS)), key=lambda i: TASKS[i][0] != "R")  # as radiologists look
+    voxels = image.float().cpu().numpy()
+    for column, i in enumerate(order):
+        side, kind = TASKS[i]
+        heat = maps[i].float().cpu().numpy()
+        z = int(peak_of(heat)[2])
+        shown = plane_picture(voxels, heat, (), z, mirrored=True)
+        for axis in axes[:, column]:
+            axis.imshow(shown["image"], cmap="gray", vmin=0, vmax=1)
+            axis.set_axis_off()
+        axes[1, column].imshow(shown["heat"], cmap="inferno", vmin=0, vmax=1,
+                               alpha=0.6 * np.clip(shown["heat"] * 2, 0, 1))
+        axes[0, column].set_title(f"{NAMES[side]}: p({kind}) = {probabilities[side][kind]:.2f}\nslice {z}",
+                                  color="white", fontsize=9)
+    with replacing(path, ".png") as temporary:
+        figure.savefig(temporary, dpi=100, metadata={"Software": None})

@@ -1,0 +1,60 @@
+"""What an evaluation keeps of one map: whether it points to a lesion, and one slice of it for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline.metrics import random_point_share
+from transforms.grid import Grid
+
+
+def peak_of(heat: np.ndarray) -> np.ndarray:
+    """Voxel `(x, y, z)` of the largest heat."""
+    return np.asarray(np.unravel_index(int(heat.argmax()), heat.shape))
+
+
+def pointing(heat: np.ndarray, body: np.ndarray, grid: Grid, centers: Sequence[Sequence[float]],
+             radius_mm: float) -> dict[str, Any]:
+    """Whether the hottest voxel lies near a lesion, and how often a random voxel of the body would.
+
+    Args:
+        heat: `(X, Y, Z)`.
+        body: where there is tissue, `(X, Y, Z)`.
+        grid: of both.
+        centers: voxels `(x, y, z)` of the lesions that the map should show, one or more.
+        radius_mm: a peak this near to a centre is on it.
+
+    Returns:
+        `hit` (0 or 1), `distance_mm` to the nearest centre, `radius_mm` and `chance`.
+    """
+    points = grid.to_world(np.asarray(centers))
+    distance = np.linalg.norm(points - grid.to_world(peak_of(heat)), axis=1).min()
+    chance = random_point_share(body, grid, points, [radius_mm])
+    return {"hit": int(distance <= radius_mm), "distance_mm": round(float(distance), 2), "radius_mm": radius_mm,
+            "chance": round(float(chance[0]), 4)}
+
+
+def plane_picture(image: np.ndarray, heat: np.ndarray, lesions: Sequence[Sequence[float]], z: int,
+                  mirrored: bool = False) -> dict[str, np.ndarray]:
+    """One axial slice as the report shows it, anterior up.
+
+    Args:
+        image: what is shown, `(X, Y, Z)`; black is 0 and below.
+        heat: 0–1, `(X, Y, Z)`.
+        lesions: voxel x, y, z and malignant of each; those of this slice are marked.
+        z: the slice.
+        mirrored: columns against x: where x grows to the patient's right, that is on the left, as readers look.
+    """
+    plane = image[:, :, z]
+    columns = slice(None, None, -1 if mirrored else 1)
+    here = [lesion for lesion in lesions if abs(lesion[2] - z) <= 1.5]
+    points = [[len(plane) - 1 - x if mirrored else x, plane.shape[1] - 1 - y] for x, y, *_ in here]
+    return {
+        "image": np.clip(plane / max(np.percentile(image, 99.8), 1e-6), 0, 1).T[::-1, columns].astype(np.float32),
+        "heat": heat[:, :, z].T[::-1, columns].astype(np.float32),
+        "points": np.asarray(points, np.float32).reshape(-1, 2),
+        "point_malignant": np.asarray([malignant for *_, malignant in here], np.int64),
+    }
