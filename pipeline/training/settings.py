@@ -135,7 +135,7 @@ SETTINGS: dict[str, Check] = {
     "widen": number(0, above=True),
     "scale": number(0, above=True),
     "other_breast": choice("leave_out", "negative"),
-    "map": choice("evidence", "activation", "without"),
+    "map": choice("evidence", "activation", "grad_cam", "picked", "without"),
     "heatmap": choice("float", "labels"),
     "spread": number(0),
     "shown": whole(0),

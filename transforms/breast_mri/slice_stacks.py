@@ -88,17 +88,16 @@ class LoadSliceStack(Transform):
         for number, (phase, name, image) in enumerate(read_contrasts(exam, there, facts)):
             own = Grid(image.array.shape, image.affine)
             view = canonical_view(image.array, own)
-            try:
-                if source is None:
+            if source is None:
+                try:
                     source, scale = own, tissue_scale(view[::4, ::4])
                     stack = torch.empty((len(there), *_axial(own).shape[::-1]))
-                elif view.min() == view.max():
-                    raise InputError(CONSTANT, code="constant_image")
-            except InputError as error:
-                raise InputError(f"{name}: {error}", code=error.code) from None
+                except InputError as error:
+                    raise InputError(f"{name}: {error}", code=error.code) from None
             same_grid(name, own, source)
-            stack[number] = torch.from_numpy(np.ascontiguousarray(view.T, np.float32))
-            stack[number].div_(scale)
+            if view.min() == view.max():
+                raise InputError(f"{name}: {CONSTANT}", code="constant_image")
+            np.divide(view.T, scale, out=stack[number].numpy(), casting="same_kind")
             digests[phase] = image.digest
         assert source is not None
         meta = {"affine": torch.from_numpy(np.ascontiguousarray(source.affine)),
