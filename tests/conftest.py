@@ -206,7 +206,7 @@ def tiny_prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def seal(folder: Path, content: dict[str, Any]) -> Path:
     """Write a prepared list as `prepare.yaml` does, with the digests of the arrays that are there."""
-    for key in ("breasts", "lesions", "crops", "images"):
+    for key in ("breasts", "lesions", "crops", "images", "exams"):
         for case in content.get(key, ()):
             if (folder / case["image"]).is_file():
                 case["sha256"] = digest(folder / case["image"])
@@ -247,6 +247,48 @@ def write_prepared_lesions(folder: Path, lesions: int = 18, size: int = 16, fold
 def tiny_lesions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Prepared patches of 18 lesions in three folds. Shared: read it only."""
     return made_once(tmp_path_factory, "lesions", write_prepared_lesions)
+
+
+def write_prepared_exams(folder: Path, exams: int = 12, folds: int = 3) -> Path:
+    """Write whole exams as the doubly deep bundle's `prepare.yaml` leaves them: of two shapes, with x to the right.
+
+    Labels go by the exam's number: 0 left malignant, 1 right benign, 2 right malignant, 3 none; and so on. Of exam 3
+    the left breast was not imaged, of exam 7 nothing is known of benign findings. Findings are brighter after contrast,
+    at a quarter of x on the left and at three quarters on the right.
+    """
+    random = np.random.default_rng(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    cases = []
+    for i in range(exams):
+        shape = (40, 36, 4) if i % 3 else (36, 48, 3)
+        voxels = random.uniform(0.5, 1.5, (4, *shape[::-1]))
+        side, kind = [("L", "malignant"), ("R", "benign"), ("R", "malignant"), ("", "")][i % 4]
+        breasts = {of: {what: int((of, what) == (side, kind)) for what in ("benign", "malignant")} for of in "LR"}
+        x, y, z = shape[0] // 4 * (3 if side == "R" else 1), shape[1] // 2, 1
+        if side:
+            voxels[1:, z, y - 4 : y + 5, x - 4 : x + 5] += 2
+        if i == 3:
+            del breasts["L"]
+        if i == 7:
+            breasts = {of: {**known, "benign": None} for of, known in breasts.items()}
+        name = f"E{i:04d}_stack.npy"
+        np.save(folder / name, voxels.astype(np.float16))
+        cases.append({
+            "exam_id": f"E{i:04d}", "patient_id": f"SECRET{i:04d}", "image": name, "breasts": breasts,
+            "affine": np.diag([2.0, 2.0, 5.0, 1.0]).tolist(), "phases": ["pre", "post1", "post2", "post3"],
+            "missing": [], "malignant": int(kind == "malignant"), "splits": splits_of(i // 4, folds),
+            "lesions": [[float(x), float(y), float(z), side, int(kind == "malignant")]] if side else [],
+            "groups": {"density": "abcd"[i % 4]}, "readers": {"reader1": {"L": 2, "R": 4}}})
+    content = {"schema": prepared_cases.SCHEMA, "name": "tiny", "modality": "MR",
+               "parameters": {"version": 1, "channels": ["pre", "post1", "post2", "post3"]},
+               "folds": {"count": folds, "seed": 0}, "exams": cases}
+    return seal(folder, content)
+
+
+@pytest.fixture(scope="session")
+def tiny_exams(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve prepared whole exams in three folds. Shared: read it only."""
+    return made_once(tmp_path_factory, "exams", write_prepared_exams)
 
 
 # Synthetic ultrasound volumes, coarse enough for a fraction of a second each; crops of 16 × 40 × 40 voxels fit.

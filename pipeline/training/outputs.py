@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from monai.handlers import ROCAUC
 from torch import nn
 
 
@@ -20,21 +22,31 @@ def scores_and_labels(output: dict[str, Any]) -> tuple[torch.Tensor, torch.Tenso
     return output["pred"].float().softmax(dim=1)[:, 1], output["label"]
 
 
-def pooled(answers: Sequence[int]) -> Callable[[dict[str, Any]], tuple[torch.Tensor, torch.Tensor]]:
-    """For ROC AUC of a network with several answers of two logits each: some answers of every case, pooled.
+class PooledROCAUC(ROCAUC):
+    """ROC AUC of a network with several answers of two logits each: some answers of every case, pooled.
+
+    Takes logits `(B, 2 K)` and labels `(B, K)` of 0, 1 or -1, which is unknown and left out: a batch of which nothing
+    is known adds nothing, and the area of nothing is NaN.
 
     Args:
         answers: numbers of the answers, such as malignancy of the left and of the right breast.
-
-    Returns:
-        a function of an engine's output, logits `(B, 2 K)` and labels `(B, K)`, to probabilities and labels `(n,)` of
-        those whose label is 0 or 1.
     """
-    def transform(output: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-        scores = output["pred"].float().unflatten(1, (-1, 2)).softmax(dim=2)[:, answers, 1]
-        labels = output["label"][:, answers]
+
+    def __init__(self, answers: Sequence[int]) -> None:
+        super().__init__(output_transform=self._known)
+        self.answers = list(answers)
+
+    def _known(self, output: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        scores = output["pred"].float().unflatten(1, (-1, 2)).softmax(dim=2)[:, self.answers, 1]
+        labels = output["label"][:, self.answers]
         return scores[labels >= 0], labels[labels >= 0]
-    return transform
+
+    def update(self, output: Sequence[torch.Tensor]) -> None:
+        if len(output[1]):  # MONAI's buffers take no empty batch
+            super().update(output)
+
+    def compute(self) -> Any:
+        return super().compute() if self.metric_fn.get_buffer() is not None else math.nan
 
 
 class BinaryCrossEntropy(nn.Module):

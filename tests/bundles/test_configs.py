@@ -30,7 +30,8 @@ UNITS = r"§|Ours|epoch|voxel|degree|mm|breast|process|fold|part|channel|map|row
 # By modality and by what an exam is divided into, so that a bundle more needs no entry: what tests must know of a
 # bundle stands in the bundle.
 COHORTS = {"MR": "phantom_cohort", "US": "ultrasound_cohort", "MG": "mammography_cohort"}
-PREPARED = {"breasts": "tiny_prepared", "lesions": "tiny_lesions", "crops": "tiny_crops", "images": "tiny_views"}
+PREPARED = {"breasts": "tiny_prepared", "lesions": "tiny_lesions", "crops": "tiny_crops", "images": "tiny_views",
+            "exams": "tiny_exams"}
 PATHS = {"bundle_root", "dataset_dir", "output_dir", "device"}  # keys that no two configs need to share
 WEIGHTS = {"weights", "backbone"}  # keys of files that a training may start from
 
@@ -228,6 +229,9 @@ def test_inference_prepares_as_training_does(bundle) -> None:
                                   "validate#inferer", "initialize", "run", "finalize"])
 def test_all_bundles_are_wired_alike(part) -> None:
     wired = [ConfigParser(config(bundle, "train"))[part] for bundle in BUNDLES]
+    if part == "train#sampler":  # classes of several answers a case cannot be drawn equally often
+        kinds = {f"pipeline.training.batches.{name}" for name in ("BalancedSampler", "ShuffledSampler")}
+        assert {each.pop("_target_") for each in wired} == kinds
     assert all(each == wired[0] for each in wired)
 
 

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from pipeline.breast_mri.breasts import breasts, lesions
 from pipeline.errors import InputError
-from pipeline.training.batches import BalancedSampler, SeededDataset, collate
+from pipeline.training.batches import BalancedSampler, SeededDataset, ShuffledSampler, collate
 from transforms import LoadLesionPatchd, LoadPreparedd, RandRotateFlipd
 
 CASES = [{"label": int(i in (2, 5, 6))} for i in range(10)]  # three of ten are malignant
@@ -56,6 +56,35 @@ def test_processes_share_one_plan(length, replicas) -> None:
     parts = [plan(length=length, num_replicas=replicas, rank=rank) for rank in range(replicas)]
     together = [draw for step in zip(*parts, strict=True) for draw in step]
     assert together == whole[: length // replicas * replicas]
+
+
+def shuffled(epoch: int = 1, **settings) -> list[tuple[int, int]]:
+    sampler = ShuffledSampler([{"label": [0, 1, -1, 0]}] * 10, **settings)
+    sampler.set_epoch(epoch)
+    drawn = list(sampler)
+    assert len(drawn) == len(sampler)
+    return drawn
+
+
+def test_every_case_is_drawn_once_before_any_is_again() -> None:
+    assert sorted(i for i, _ in shuffled()) == list(range(10)) != [i for i, _ in shuffled()]
+    times = Counter(i for i, _ in shuffled(length=25))
+    assert times.total() == 25 and set(times.values()) == {2, 3}
+    assert len({i for i, _ in shuffled(length=4)}) == 4
+
+
+def test_a_shuffled_plan_follows_from_seed_and_epoch_alone_and_is_shared() -> None:
+    assert shuffled(3, seed=7) == shuffled(3, seed=7) != shuffled(4, seed=7)
+    assert shuffled(3, seed=7) != shuffled(3, seed=8)
+    parts = [shuffled(length=10, num_replicas=2, rank=rank) for rank in range(2)]
+    assert [draw for step in zip(*parts, strict=True) for draw in step] == shuffled(length=10)
+
+
+def test_several_labels_a_case_are_a_row() -> None:
+    batch = collate([{"image": torch.zeros(1, 2, 2, 2), "label": [0, 1, -1, 0]}] * 2)
+    assert batch["label"].tolist() == [[0, 1, -1, 0]] * 2 and batch["label"].dtype == torch.int64
+    with pytest.raises(InputError, match=r"different shapes.*batch_size to 1"):
+        collate([{"image": torch.zeros(1, 2, 2, n), "label": 0} for n in (1, 2)])
 
 
 def test_one_class_cannot_be_balanced() -> None:
