@@ -10,7 +10,7 @@ BUNDLE := bundles/breast_mri_curriculum
 export CONSTRAINTS ?= constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-breast_mri_curriculum demo-breast_mri_transfer demo-breast_ultrasound_center_point demo-mammography_attention test test-fast e2e lint bench clean
+.PHONY: help venv demo demo-breast_mri_curriculum demo-breast_mri_transfer demo-breast_mri_doubly_deep demo-breast_ultrasound_center_point demo-mammography_attention test test-fast e2e lint bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 30
@@ -36,6 +36,12 @@ demo-breast_mri_transfer: venv  ## three contrast subsets of the transfer paper 
 	$(BIN)/python -m data_lists csv $(DEMO)/transfer/cohort/exams.csv --lesions $(DEMO)/transfer/cohort/lesions.csv -o $(DEMO)/transfer/cohort.json
 	$(BIN)/python -m pipeline study bundles/breast_mri_transfer --datalist $(DEMO)/transfer/cohort.json --out $(DEMO)/transfer/run --preset demo --folds $(FOLDS) --subsets pre+post4+sub,pre+post1+t2,post3+post4+t2
 	$(BIN)/python -m pipeline report $(DEMO)/transfer/run
+
+demo-breast_mri_doubly_deep: venv  ## the doubly deep paper on synthetic exams: inputs, sizes and ensembles, to a report
+	$(BIN)/python -m pipeline phantom breast_mri --output $(DEMO)/doubly_deep/cohort --preset spectrum --seed $(SEED)
+	$(BIN)/python -m data_lists csv $(DEMO)/doubly_deep/cohort/exams.csv --lesions $(DEMO)/doubly_deep/cohort/lesions.csv --validation 0.2 -o $(DEMO)/doubly_deep/cohort.json
+	$(BIN)/python -m pipeline study bundles/breast_mri_doubly_deep --datalist $(DEMO)/doubly_deep/cohort.json --out $(DEMO)/doubly_deep/run --preset demo --folds 1
+	$(BIN)/python -m pipeline report $(DEMO)/doubly_deep/run
 
 demo-breast_ultrasound_center_point: venv  ## the ultrasound paper on synthetic volumes: two folds and the held-out test, to a report
 	$(BIN)/python -m pipeline phantom breast_ultrasound --output $(DEMO)/ultrasound/cohort --preset demo --exams 160 --seed $(SEED)

@@ -114,8 +114,8 @@ def exams(folder: Path | str, fold: int, input: str, *splits: str, share: float 
         found = [case for case in found if case["patient_id"] in taken]
     malignant = {case["label"][i] for case in found for i in answers_of("malignant")} - {UNKNOWN}
     if "test" not in splits and malignant != {0, 1}:
-        raise InputError(f"fold {fold}, share {share:g} of {' and '.join(splits)}: {len(found)} exams without a "
-                         f"{'non-' if malignant == {1} else ''}malignant breast; both are needed: leave this share "
+        raise InputError(f"fold {fold}, share {share:g} of {' and '.join(splits)}: {len(found)} exams without "
+                         f"a {'non-' if malignant == {1} else ''}malignant breast; both are needed: leave this share "
                          "out, or add exams", code="one_class")
     return found
 

@@ -30,6 +30,7 @@ from pipeline.explain.saliency import saliency
 from pipeline.explain.windows import SlidingWindows
 from pipeline.networks.center_point_resnet import CenterPointResNet
 from pipeline.networks.curriculum_resnet import CurriculumResNet
+from pipeline.networks.doubly_deep import ANSWERS, DoublyDeepNet
 from pipeline.networks.imagenet_resnet import transfer_resnet34
 from pipeline.networks.mammogram_resnet import mammogram_resnet
 
@@ -58,6 +59,19 @@ def plant(network: nn.Module, channel: int, gain: float, above: float = 0.0) -> 
             head, other = network.fc.weight[-1, 0], network.fc.weight[0, 0]
         other.fill_(-gain)
         head.fill_(gain)  # the only row, where there is one
+
+
+def plant_answer(network: DoublyDeepNet, answer: str, gain: float) -> None:
+    """As `plant`, for one of four answers; the others know nothing."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        network.trunk[0][0].weight[0] = 1 / network.trunk[0][0].weight[0].numel()
+        shortcuts = [module for name, module in network.named_modules() if name.endswith("shortcut")]
+        for layer in (network.collapse, *(each for each in shortcuts if not isinstance(each, nn.Identity))):
+            layer.weight[0, 0] = 1
+        network.heads.weight[2 * ANSWERS.index(answer) + 1, 0] = gain
+        network.heads.weight[2 * ANSWERS.index(answer), 0] = -gain
 
 
 class Drawn:
@@ -227,6 +241,37 @@ def test_curriculum_answer(kind, point, tmp_path, drawn) -> None:
     plain, warm = panels[:2] if point[0] > 0 else panels[2:]  # the right breast is on the left
     apart = np.abs(middle(red(warm)) - middle(grey(plain)))
     assert (apart <= (0.06 if kind == "evidence" else 0.15)).all()
+
+
+@pytest.mark.parametrize("kind", ["evidence", "grad_cam", "picked"])
+@pytest.mark.parametrize("turned", [False, True], ids=["axial file", "axes reversed"])
+def test_doubly_deep_answer(kind, turned, tmp_path, drawn) -> None:
+    """What enhances is found in the map of the one answer that sees it, wherever the file has its voxels."""
+    point, answered = (-60.0, 40.0, -10.0), "left malignant"
+    body, spot, affine = two_breasts(), blob(SHAPE, MRI, point, 14.0), MRI
+    grain = np.random.default_rng(0).uniform(0, 1e-3, SHAPE)
+    phases = {"pre": 300 * body + 5 + grain, "post2": (300 + 300 * spot) * body + 5 + grain}
+    if turned:
+        step = np.array([[0, 0, -1, SHAPE[0] - 1], [0, -1, 0, SHAPE[1] - 1], [1, 0, 0, 0], [0, 0, 0, 1.0]])
+        phases = {name: array[::-1, ::-1].transpose(2, 1, 0) for name, array in phases.items()}
+        affine = MRI @ step
+    for name, array in phases.items():
+        write(tmp_path / "E1" / f"{name}.nii.gz", array, affine)
+    answer("breast_mri_doubly_deep", lambda p: plant_answer(p.get_parsed_content("network_def"), answered, 2.0),
+           dataset_dir=str(tmp_path / "E1"), output_dir=str(tmp_path / "out"), trunk=[2, 2, 2], blocks=[1, 1, 1],
+           depth_channels=2, map=kind)
+    heat, _, found = peak(tmp_path / "out" / "E1_left_malignant.nii.gz")
+    # The evidence is of the voxels that the maximum picked, within the place; a cell is 16 × 16 voxels of 3 mm.
+    assert (np.abs(found - point) <= ((14, 14, 5) if kind == "evidence" else (24, 24, 5))).all()
+    assert (heat > 0.5 * heat.max()).mean() < 0.05 and heat.shape == phases["pre"].shape
+    told = json.loads((tmp_path / "out" / "E1_result.json").read_text())
+    assert told["probability"] == told["probabilities"]["L"]["malignant"] == pytest.approx(heat.max(), abs=1e-3)
+    assert told["probabilities"]["R"] == {"benign": 0.5, "malignant": 0.5}
+    assert nib.load(tmp_path / "out" / "E1_right_malignant.nii.gz").get_fdata().max() == 0
+    panels = drawn.panels(tmp_path / "out" / "E1_preview.png")  # right benign, right malignant, left benign, this one
+    apart = np.abs(middle(red(panels[7])) - middle(grey(panels[3])))
+    assert (apart <= (0.1 if kind == "evidence" else 0.2)).all()
+    np.testing.assert_allclose(middle(grey(panels[3])), [(110 - 40) / 3 / 64, (142.5 + 60) / 3 / 96], atol=0.05)
 
 
 @pytest.mark.parametrize("turned", [False, True], ids=["axial file", "axes reversed"])

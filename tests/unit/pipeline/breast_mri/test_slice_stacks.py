@@ -87,8 +87,8 @@ def test_a_subset_without_a_class_is_named(tiny_exams, tmp_path, reseal) -> None
             assert error.code == "one_class"
             told.append(str(error))
         assert len(exams(folder, 0, "t0", "train")) == 4
-    assert told == ["fold 0, share 0.25 of train: 1 exams without a malignant breast; both are needed: leave this "
-                    "share out, or add exams"] * 3
+    assert told == ["fold 0, share 0.25 of train: 1 exams without a malignant breast; both are "
+                    "needed: leave this share out, or add exams"] * 3
     exams(tiny_exams, 0, "t0", "validation", "test", share=0.1)  # what is only scored may be anything
 
 
