@@ -7,6 +7,7 @@ have changed the loss are left out on the way back. None of it changes a number 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from pipeline.errors import InputError
+from pipeline.networks import memory
 
 ANSWERS = ("left benign", "left malignant", "right benign", "right malignant")  # in the order of the logits' pairs
 UNKNOWN = -1  # a label that is left out
@@ -130,12 +132,37 @@ class DoublyDeepNet(nn.Module):
         if min(image.shape[2:4]) < self.strides[0]:
             raise InputError(f"slices of {image.shape[2]}×{image.shape[3]} pixels are too small for this network; at "
                              f"least {self.strides[0]}×{self.strides[0]} are needed")
+        if torch.is_grad_enabled():
+            half = 0.5 if torch.is_autocast_enabled(image.device.type) else 1.0
+            memory.demand(half * self.step_bytes(image.shape[2:]), image.device,
+                          "a training step on an exam of {} × {} × {} voxels".format(*image.shape[2:]),
+                          f"raise recompute to {len(self.trunk)}, set precision to bf16 where it is proved, or prepare "
+                          "fewer, larger voxels")
+
+    @torch.jit.unused
+    def step_bytes(self, shape: Sequence[int]) -> float:
+        """What a training step keeps of an exam `(X, Y, Z)` in float32, and the exam itself: an estimate.
+
+        Without stages that are computed again, of every slice the stem's output, its pool's and that pool's indices of
+        8 bytes; and two maps a residual block. With `recompute`, the output of the last such stage, and all later ones.
+        """
+        x, y, slices = shape
+        kept = 0.0
+        for stage, part in enumerate(self.trunk):
+            cells = math.ceil(x / 2 ** (max(stage, 1) + 1)) * math.ceil(y / 2 ** (max(stage, 1) + 1))
+            channels = self.trunk[0][0].out_channels if not stage else part[0].conv1.out_channels
+            if stage >= self.recompute:
+                kept += channels * cells * (4 * 4 + 4 + 8 if not stage else 8 * len(part))
+            elif stage == self.recompute - 1:
+                kept += channels * cells * 4
+        return slices * (kept + 4.0 * x * y)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Logits `(1, 8)` of one exam `(1, 1, X, Y, Z)`: for each of `ANSWERS`, no and yes.
 
         Raises:
-            InputError: several exams, several channels, or slices of less than a cell.
+            InputError: several exams, several channels, slices of less than a cell, or a training step that would not fit
+            the memory that is free.
         """
         return self.answers(self.maps(image))
 
