@@ -161,8 +161,8 @@ class DoublyDeepNet(nn.Module):
         """Logits `(1, 8)` of one exam `(1, 1, X, Y, Z)`: for each of `ANSWERS`, no and yes.
 
         Raises:
-            InputError: several exams, several channels, slices of less than a cell, or a training step that would not fit
-            the memory that is free.
+            InputError: several exams, several channels, slices of less than a cell, or a training step that would
+                not fit the memory that is free.
         """
         return self.answers(self.maps(image))
 
