@@ -89,6 +89,7 @@ class DoublyDeepNet(nn.Module):
         if micro_batch < 1:
             raise InputError(f"micro_batch is {micro_batch}; at least one slice goes through the network at a time")
         self.micro_batch, self.recompute = int(micro_batch), int(recompute)
+        self.widths, self.blocks = tuple(map(int, widths)), tuple(map(int, blocks))
         inputs = [widths[0], *widths]
         self.trunk = nn.ModuleList([nn.Sequential(  # shapes for a slice of 448×448
             nn.Conv2d(1, widths[0], 5, 2, 2, bias=bias), nn.ReLU(inplace=True),  # 64×224×224
@@ -148,11 +149,11 @@ class DoublyDeepNet(nn.Module):
         """
         x, y, slices = shape
         kept = 0.0
-        for stage, part in enumerate(self.trunk):
+        for stage in range(len(self.widths) + 1):
+            channels = self.widths[max(stage - 1, 0)]
             cells = math.ceil(x / 2 ** (max(stage, 1) + 1)) * math.ceil(y / 2 ** (max(stage, 1) + 1))
-            channels = self.trunk[0][0].out_channels if not stage else part[0].conv1.out_channels
             if stage >= self.recompute:
-                kept += channels * cells * (4 * 4 + 4 + 8 if not stage else 8 * len(part))
+                kept += channels * cells * (8 * self.blocks[stage - 1] if stage else 4 * 4 + 4 + 8)
             elif stage == self.recompute - 1:
                 kept += channels * cells * 4
         return slices * (kept + 4.0 * x * y)
