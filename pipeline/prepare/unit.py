@@ -1,4 +1,4 @@
-"""What an exam is divided into when it is prepared: its breasts, slices or crops of its lesions, or its views.
+"""What an exam is divided into when it is prepared: its breasts, parts of its lesions, its views, or itself.
 
 A unit says what a bundle's preprocessing is given, which arrays become of its result, and what `prepared.json` tells
 of each. Everything else about preparing (what is done, what is skipped, how it is written) is `pipeline.prepare.run`'s.
