@@ -11,12 +11,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+import yaml
 from commands import ROOT
 from monai.bundle import ConfigParser
 
 from pipeline.breast_mri.slice_stacks import WHOLE_EXAMS
 from pipeline.errors import one_line
 from pipeline.prepare import run as prepare
+from pipeline.study.generators import combined_variants, trained_variants
 from transforms import LoadSliceStackd
 
 BUNDLE = ROOT / "bundles" / "breast_mri_doubly_deep"
@@ -121,3 +123,21 @@ def test_what_is_wrong_is_named_in_one_line(tiny_exams, given, message) -> None:
         parser.get_parsed_content("train#dataset#data")
         parser.get_parsed_content("network_def")
     assert message in str(one_line(caught.value))
+
+
+def test_the_study_is_the_paper_s_table_curve_and_ensembles() -> None:
+    """Table 1, the seven sizes of §4.1, of which all exams is a row of the table, and §4.3."""
+    plan = yaml.safe_load((BUNDLE / "configs" / "study.yaml").read_text())
+    plan["variants"] = trained_variants(plan)
+    inputs = ["t0", "t1", "t2", "t3", "t1-t0", "t2-t0", "t3-t0"]
+    table = {name: plan["variants"][name]["paper"] for name in inputs}
+    assert [table[name]["malignant"]["auroc"][0] for name in inputs] == [
+        0.6714, 0.6999, 0.7620, 0.7809, 0.8135, 0.8486, 0.8418]
+    assert [table[name]["benign"]["auroc"][0] for name in inputs] == [
+        0.6304, 0.6055, 0.6766, 0.7038, 0.7011, 0.7267, 0.7227]
+    sizes = {entry["each"]["share"] for entry in plan["variants"].values() if "share" in entry["each"]}
+    assert sizes == {0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 0.3}  # 0.3 is the demo's
+    assert plan["variants"]["t2-t0"]["each"] == {"input": "t2-t0", "share": 1.0}
+    paper, demo = (combined_variants(plan, preset) for preset in ("paper", "demo"))
+    assert sorted(paper["selection"]["of"]) == sorted(inputs) and len(demo["selection"]["of"]) == 4
+    assert paper["mean"]["of"] == ["t1-t0", "t2-t0", "t3-t0"]
