@@ -18,6 +18,7 @@ from typing import Any
 from pipeline.errors import InputError
 from pipeline.files.claims import claimed
 from pipeline.files.receipts import digest_of
+from pipeline.gpus import gpu_count
 from pipeline.study.step import Step
 
 
@@ -25,7 +26,7 @@ class Runner:
     """Runs steps as processes: several chains at a time, one process a chain."""
 
     def __init__(self, jobs: int | None) -> None:
-        gpus = _gpu_count()
+        gpus = gpu_count()
         self.gpus = gpus
         self.jobs = max(jobs or (gpus or cores()), 1)
         self.total = self.finished = 0
@@ -159,11 +160,3 @@ def _last_words(log: Path, begin: int) -> str:
 def cores() -> int:
     """Cores that this process may use, which under SLURM are fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _gpu_count() -> int:
-    try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return 0
-    return len(listed.stdout.strip().splitlines())
