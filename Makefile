@@ -7,6 +7,7 @@ FOLDS  ?= 2
 SEED   ?= 0
 EXAMS  ?= 240
 TORCH  ?= auto
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BUNDLE := bundles/breast_mri_curriculum
 export CONSTRAINTS ?= constraints.txt
 
@@ -20,11 +21,11 @@ venv: $(VENV)/.installed  ## make .venv and install the project (TORCH=cpu or cu
 
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pipeline.install --torch $(TORCH) --constraint $(CONSTRAINTS)
+	$(BIN)/python -m pipeline.install --torch $(TORCH) --index $(TORCH_INDEX) --constraint $(CONSTRAINTS)
 	touch $@
 
 $(VENV)/.test $(VENV)/.dev $(VENV)/.bench: $(VENV)/.%: $(VENV)/.installed
-	$(BIN)/python -m pipeline.install --torch $(TORCH) --constraint $(CONSTRAINTS) --extras $*
+	$(BIN)/python -m pipeline.install --torch $(TORCH) --index $(TORCH_INDEX) --constraint $(CONSTRAINTS) --extras $*
 	touch $@
 
 demo: demo-breast_mri_curriculum  ## the curriculum paper on synthetic exams, from raw files to a report (FOLDS=5 for all)
