@@ -22,8 +22,8 @@ from pipeline.folds import assign_folds, assign_validation, hold_out
 OWN = "own"  # --folds own: official folds are ignored
 _OWN_FOLDS = 5
 # Options that name files or say how a run is made, not what is in the list.
-_UNTOLD = {"converter", "output", "name", "root", "table", "images", "exams", "lesions", "extract", "official", "folds",
-           "seed", "validation", "drop_unlabelled"}
+_UNTOLD = {"converter", "output", "name", "root", "table", "images", "exams", "lesions", "points", "map", "yes",
+           "extract", "official", "folds", "seed", "validation", "drop_unlabelled"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -129,6 +129,7 @@ def _drop_unlabelled(datalist: Datalist) -> None:
 
 def _tell_source(datalist: Datalist, args: argparse.Namespace) -> None:
     """Where the list comes from, for all that is made of it; and on standard error what was left out."""
+    notes = datalist.source.get("notes", [])
     dataset, breasts = DATASETS[args.converter], Counter(
         _label(breast) for exam in datalist.exams for breast in exam.breasts.values())
     datalist.truth = datalist.truth or dataset.truth
@@ -144,6 +145,8 @@ def _tell_source(datalist: Datalist, args: argparse.Namespace) -> None:
     }
     for what, count in datalist.source["left_out"].items():
         print(f"left out: {count} {what}", file=sys.stderr)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def summary(datalist: Datalist) -> str:

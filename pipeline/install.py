@@ -19,8 +19,8 @@ from pipeline.gpus import gpu_count
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 BUILDS = ("auto", "cpu", "cuda")
 # Measured on Linux, Python 3.11, from an empty environment; the minutes depend on the line.
-SIZES = {"cpu": "0.6 GB to download, 1.9 GB on disk, 2 to 10 minutes",
-         "cuda": "3 GB to download, 6 GB on disk, 5 to 30 minutes"}
+SIZES = {"cpu": "0.4 GB to download, 2.1 GB on disk, 2 to 10 minutes",
+         "cuda": "3 GB to download, 6 GB on disk, 4 to 30 minutes"}
 PATIENCE = 15  # seconds until an index counts as out of reach; pip would try five times for every package
 
 
