@@ -46,6 +46,16 @@ class Grid:
         """RAS millimetres `(..., 3)` to (fractional) voxel indices `(..., 3)`."""
         return (np.asarray(world, float) - self.affine[:3, 3]) @ np.linalg.inv(self.affine[:3, :3]).T
 
+    def slice_in(self, other: Grid, index: Sequence[float]) -> int:
+        """The slice of another grid, counted from 0, that a voxel of this one lies on.
+
+        Slices of the other are counted along that of its axes which this grid's third runs along, whichever way.
+        """
+        at = np.asarray(index, float)
+        here, next_ = other.to_index(self.to_world(np.stack([at, at + np.array([0, 0, 1])])))
+        axis = int(np.abs(next_ - here).argmax())
+        return int(np.clip(round(float(here[axis])), 0, other.shape[axis] - 1))
+
     def contains(self, world: np.ndarray) -> bool:
         """Whether a point in RAS millimetres lies in one of the grid's voxels."""
         index = self.to_index(world)

@@ -89,7 +89,7 @@ class WriteRegions:
             folder / name, image=_unit(image, 0.0).numpy(), heat=_unit(heat, _SHARE).numpy(),
             points=np.array([(c - 0.5, r - 0.5) for (r, c), _ in marked], float).reshape(-1, 2),
             point_malignant=np.array([bool(m) for _, m in marked]), label=label, score=probability(score),
-            threshold=0.5, box=np.array([*place(box.top, box.left), *place(box.bottom, box.right)]),
+            variant="holistic", box=np.array([*place(box.top, box.left), *place(box.bottom, box.right)]),
             exam_id=case["exam_id"], side=case["image_id"])
 
     def write(self, engine: Engine) -> None:
