@@ -51,10 +51,17 @@ class Grid:
 
         Slices of the other are counted along that of its axes which this grid's third runs along, whichever way.
         """
-        at = np.asarray(index, float)
-        here, next_ = other.to_index(self.to_world(np.stack([at, at + np.array([0, 0, 1])])))
-        axis = int(np.abs(next_ - here).argmax())
-        return int(np.clip(round(float(here[axis])), 0, other.shape[axis] - 1))
+        axis = self._axis_in(other)
+        at = other.to_index(self.to_world(np.asarray(index, float)))
+        return int(np.clip(round(float(at[axis])), 0, other.shape[axis] - 1))
+
+    def slices_of(self, other: Grid) -> int:
+        """How many slices of another grid `slice_in` counts."""
+        return other.shape[self._axis_in(other)]
+
+    def _axis_in(self, other: Grid) -> int:
+        """Which axis of another grid this one's third runs along."""
+        return int(np.abs(np.linalg.inv(other.affine[:3, :3]) @ self.affine[:3, 2]).argmax())
 
     def contains(self, world: np.ndarray) -> bool:
         """Whether a point in RAS millimetres lies in one of the grid's voxels."""

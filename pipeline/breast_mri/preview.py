@@ -63,6 +63,5 @@ def chosen_slice(heat: torch.Tensor, place: Grid, exam: Grid) -> tuple[int, str]
     """
     hot = bool((heat > 0).any())
     at = np.unravel_index(int(heat.argmax()), heat.shape) if hot else tuple(n // 2 for n in heat.shape)
-    axis = int(np.abs(np.linalg.inv(exam.affine[:3, :3]) @ place.affine[:3, 2]).argmax())
-    where = f"slice {place.slice_in(exam, [float(i) for i in at])} of 0–{exam.shape[axis] - 1}"
+    where = f"slice {place.slice_in(exam, [float(i) for i in at])} of 0–{place.slices_of(exam) - 1}"
     return int(at[2]), f"heat map, {where}" if hot else f"no heat at all; {where}"
