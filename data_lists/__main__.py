@@ -18,6 +18,7 @@ from data_lists.datasets import DATASETS, table
 from pipeline import __version__
 from pipeline.datalist import SPLITS, Datalist, InputError, check_names, run_main, save
 from pipeline.folds import assign_folds, assign_validation, hold_out
+from pipeline.help_format import HelpFormatter
 
 OWN = "own"  # --folds own: official folds are ignored
 _OWN_FOLDS = 5
@@ -41,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     converters = parser.add_subparsers(dest="converter", metavar="CONVERTER", required=True)
     for name, dataset in DATASETS.items():
         sub = converters.add_parser(name, help=dataset.text, description=f"Convert {dataset.text}.",
-                                    formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+                                    formatter_class=HelpFormatter)
         if argv[:1] == [name]:
             _module(name).add_arguments(sub)
             _add_shared_arguments(sub)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import subprocess
 import threading
@@ -19,6 +18,7 @@ from pipeline.errors import InputError
 from pipeline.files.claims import claimed
 from pipeline.files.receipts import digest_of
 from pipeline.gpus import gpu_count
+from pipeline.study.shell import line
 from pipeline.study.step import Step
 
 
@@ -89,7 +89,7 @@ class Runner:
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
         if self.gpus > 1:
             environment["CUDA_VISIBLE_DEVICES"] = str(slot % self.gpus)
-        print("$ " + shlex.join(["python", *step.command[1:]]), flush=True)
+        print("$ " + line(step.command), flush=True)
         start, before = time.monotonic(), log.stat().st_size if log.is_file() else 0
         with log.open("ab") as out:
             status = self.call(step.command, works, stdout=out, stderr=subprocess.STDOUT, env=environment)
