@@ -16,6 +16,7 @@ _EXAM_COLUMNS = {"exam_id": "text", "patient_id": "text", "fold": "number", **di
 LESIONS_NEED = ("exam_id", "side", "x_mm", "y_mm", "z_mm", "malignant")
 _LESION_COLUMNS = {"exam_id": "text", "side": "text", "x_mm": "number", "y_mm": "number", "z_mm": "number",
                    "malignant": "word", "lesion_id": "text"}
+_PHANTOM_S = ("diameter_mm", "kinetics", "margin")  # of our own synthetic cohorts: known, and not used
 READER = re.compile(r"(reader[^_]*)_(left|right|exam)")
 IMAGES = {  # the image columns, by modality
     "MR": re.compile(rf"pre|post\d+|t2|image|{MASK}", re.IGNORECASE),
@@ -71,6 +72,8 @@ def lesion_columns(path: str, given: str | None) -> Columns:
         words = mapping.words_of(title)
         if title.lower().startswith(("note_", "note ")):
             return title.lower()
+        if title in _PHANTOM_S:
+            return f"note_{title}"
         if words in ("x", "y", "z"):
             return f"{words}_mm"
         return next((column for column in _LESION_COLUMNS if column.replace("_", "") == words.replace(" ", "")), None)

@@ -145,6 +145,7 @@ def test_columns_of_lesions(tmp_path: Path, capsys) -> None:
     lesions.write_text(LESIONS + ",lesion_id,diameter_mm,kinetics,margin,note_a\n000,L,1,2,3,1,a,9,,,\n")
     assert main(arguments) == 0
     assert load(tmp_path / "list.json").exams[0].lesions[0].lesion_id == "a"
+    assert "left out" not in capsys.readouterr().err
     capsys.readouterr()
     lesions.write_text(LESIONS + ",lesion_id\n000,L,1,2,3,1,a\n000,L,1,2,4,1,a\n")
     (tmp_path / "list.json").unlink()
