@@ -24,6 +24,7 @@ from pipeline.explain.stacks import FOLDER, Stack, load_stack
 from pipeline.files.atomic import replacing, write_text
 from pipeline.report.gallery import MAP
 from pipeline.report.predictions import ITEM, Run
+from pipeline.report.tasks import by_task
 
 PAGE, PICTURES = "exams.html", "exams"
 _THUMB = 96  # pixels of a thumbnail's longer side
@@ -41,6 +42,7 @@ def write_exams(run: Run, metrics: Mapping[str, Any]) -> Path:
     Raises:
         InputError: stored slices that cannot be read.
     """
+    run = by_task(run)[0]
     folder = run.folder / PICTURES
     rows = cases(run, metrics)
     pictures: list[dict[str, Any]] = []
