@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import sys
 import threading
@@ -16,6 +15,9 @@ from statistics import fmean
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
+
+from pipeline.errors import InputError
+from pipeline.files.tables import read_results
 
 _BAR = re.compile(rb"(\d+)/(\d+) \[[^\]\r\n<]*<([\d:?]+)")  # of tqdm: done/all [elapsed<left, speed]
 _EPOCHS = re.compile(r"^max_epochs: (\d+)$", re.MULTILINE)
@@ -66,12 +68,13 @@ class Running:
 
     def _history(self) -> tuple[int, str]:
         """Finished epochs, and the last loss that validation found."""
+        if not (self.folder / "history.csv").is_file():
+            return 0, ""
         try:
-            with (self.folder / "history.csv").open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
+            rows = read_results(self.folder / "history.csv", ("epoch",), "wait", dtype=str).to_dict("records")
             known = [row["val_loss"] for row in rows if row.get("val_loss")]
             return int(rows[-1]["epoch"]) if rows else 0, f"loss {float(known[-1]):.3f}" if known else ""
-        except (OSError, ValueError, KeyError, TypeError):
+        except (InputError, ValueError):  # half written, or not a table
             return 0, ""
 
     def _total(self) -> int | None:
