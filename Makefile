@@ -6,6 +6,8 @@ DEMO   ?= demo
 FOLDS  ?= 2
 SEED   ?= 0
 EXAMS  ?= 240
+TORCH  ?= auto
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BUNDLE := bundles/breast_mri_curriculum
 export CONSTRAINTS ?= constraints.txt
 
@@ -13,14 +15,17 @@ export CONSTRAINTS ?= constraints.txt
 .PHONY: help venv demo demo-breast_mri_curriculum demo-breast_mri_transfer demo-breast_mri_doubly_deep demo-breast_ultrasound_center_point demo-mammography_attention test test-fast e2e lint bench clean
 
 help:  ## list the targets
-	@grep -E '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 30
+	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "%-37s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-venv: $(VENV)/.installed  ## make .venv and install the project with its test extra
+venv: $(VENV)/.installed  ## make .venv and install the project (TORCH=cpu or cuda; without it by the GPU there is)
 
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[test]'
+	$(BIN)/python -m pipeline.install --torch $(TORCH) --index $(TORCH_INDEX) --constraint $(CONSTRAINTS)
+	touch $@
+
+$(VENV)/.test $(VENV)/.dev $(VENV)/.bench: $(VENV)/.%: $(VENV)/.installed
+	$(BIN)/python -m pipeline.install --torch $(TORCH) --index $(TORCH_INDEX) --constraint $(CONSTRAINTS) --extras $*
 	touch $@
 
 demo: demo-breast_mri_curriculum  ## the curriculum paper on synthetic exams, from raw files to a report (FOLDS=5 for all)
@@ -58,23 +63,21 @@ demo-mammography_attention: venv  ## the mammography paper on synthetic screenin
 # One process a core, each with one thread; a file's tests stay together, because they share what they trained.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
 
-test: venv  ## all tests but `e2e`; those that measure run last, alone
+test: $(VENV)/.test  ## all tests but `e2e`; those that measure run last, alone
 	$(PYTEST) -m "not e2e and not alone"
 	$(BIN)/python -m pytest -q -m "alone and not e2e" || [ $$? -eq 5 ]  # 5: there is none
 
-test-fast: venv  ## the tests that take under four minutes together
+test-fast: $(VENV)/.test  ## the tests that take under four minutes together
 	$(PYTEST) -m "not slow and not e2e and not alone"
 
-e2e: venv  ## server, browser, cluster, container, long fuzz and kills; what is not installed is skipped with its reason
+e2e: $(VENV)/.test  ## server, browser, cluster, container, long fuzz and kills; what is not installed is skipped with its reason
 	$(BIN)/python -m pytest -q -m e2e || [ $$? -eq 5 ]
 
-lint: venv  ## ruff and mypy
-	$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]'
+lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: venv  ## speed against peers, written to benchmarks/RESULTS.md
-	$(BIN)/pip install --quiet --constraint $(CONSTRAINTS) --editable '.[bench]'
+bench: $(VENV)/.bench  ## speed against peers, written to benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py
 
 clean:  ## remove the demo's folder and the environment

@@ -18,12 +18,13 @@ from data_lists.datasets import DATASETS, table
 from pipeline import __version__
 from pipeline.datalist import SPLITS, Datalist, InputError, check_names, run_main, save
 from pipeline.folds import assign_folds, assign_validation, hold_out
+from pipeline.help_format import HelpFormatter
 
 OWN = "own"  # --folds own: official folds are ignored
 _OWN_FOLDS = 5
 # Options that name files or say how a run is made, not what is in the list.
-_UNTOLD = {"converter", "output", "name", "root", "table", "images", "exams", "lesions", "extract", "official", "folds",
-           "seed", "validation", "drop_unlabelled"}
+_UNTOLD = {"converter", "output", "name", "root", "table", "images", "exams", "lesions", "points", "map", "yes",
+           "extract", "official", "folds", "seed", "validation", "drop_unlabelled"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     converters = parser.add_subparsers(dest="converter", metavar="CONVERTER", required=True)
     for name, dataset in DATASETS.items():
         sub = converters.add_parser(name, help=dataset.text, description=f"Convert {dataset.text}.",
-                                    formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+                                    formatter_class=HelpFormatter)
         if argv[:1] == [name]:
             _module(name).add_arguments(sub)
             _add_shared_arguments(sub)
@@ -129,6 +130,7 @@ def _drop_unlabelled(datalist: Datalist) -> None:
 
 def _tell_source(datalist: Datalist, args: argparse.Namespace) -> None:
     """Where the list comes from, for all that is made of it; and on standard error what was left out."""
+    notes = datalist.source.get("notes", [])
     dataset, breasts = DATASETS[args.converter], Counter(
         _label(breast) for exam in datalist.exams for breast in exam.breasts.values())
     datalist.truth = datalist.truth or dataset.truth
@@ -144,6 +146,8 @@ def _tell_source(datalist: Datalist, args: argparse.Namespace) -> None:
     }
     for what, count in datalist.source["left_out"].items():
         print(f"left out: {count} {what}", file=sys.stderr)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def summary(datalist: Datalist) -> str:

@@ -1,4 +1,4 @@
-"""Your own exams, from a spreadsheet: one row an exam, and a second sheet with one row a lesion.
+"""Your own exams, from a spreadsheet (CSV or .xlsx): one row an exam, and a second sheet with one row a lesion.
 
 ```
 exam_id;patient_id;pre;post1;left_malignant;left_benign;right_malignant;right_benign;group_density;reader1_left
@@ -7,7 +7,7 @@ E1;P1;E1/pre.nii.gz;E1/post1.nii.gz;1;0;0;;c;5
 
 exams.csv
 * `exam_id`, `patient_id`, `left_malignant`, `right_malignant` must be there; `left_benign`, `right_benign`
-  may. A label is 0, 1 or empty (unknown).
+  may. A label is 0, 1 or empty (unknown); yes, no, TRUE, FALSE, NA are read as such.
 * Image columns: `pre`, `post1`, `post2` …, `t2`, or `image` for one file with all phases, and `lesions_mask` (0, or
   the lesion_id in each voxel, on the grid of the phases); others are named with `--images`. Their cells are paths
   relative to `--root`; an empty cell is an image the exam lacks.
@@ -19,11 +19,12 @@ exams.csv
 * `reader1_left`, `reader1_right` or `reader1_exam`: a reader's score; any name after `reader`.
 * `group_…`: a subgroup for the report's rows; `note_…`: ignored.
 * `fold`: 0, 1 … where folds are given; then in every row.
+* Any other column is left out, and named; one that looks like one of these is asked about (`data_lists.mapping`).
 
 lesions.csv
 * `exam_id`, `side` (L, R, left, right), `x_mm`, `y_mm`, `z_mm`, `malignant`; `lesion_id` may be there.
   Coordinates are RAS millimetres, as NIfTI stores them; with `--lps` they are DICOM's and ITK's.
-* `diameter_mm`, `kinetics`, `margin` and `note_…` are ignored.
+* Instead of it `--points FOLDER`: points that were set in 3D Slicer (`data_lists.marked_points`).
 """
 
 from __future__ import annotations
@@ -31,30 +32,42 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from pipeline.datalist import MASK, MODALITIES, SIDES, Datalist, Exam, InputError, Lesion
+from data_lists import marked_points
+from data_lists.mapping import UNKNOWN, Columns
+from data_lists.sheet_columns import (
+    IMAGES,
+    LABELS,
+    LESIONS_NEED,
+    READER,
+    ask,
+    exam_columns,
+    lesion_columns,
+    plain_words,
+    tell_columns,
+)
+from pipeline.datalist import MODALITIES, SIDES, Datalist, Exam, InputError, Lesion
 from pipeline.files.tables import Row, read_table
 from pipeline.names import RULE, is_name, is_plain
 
 _SIDES = {"L": "left", "R": "right"}
-_EXAM_COLUMNS = {"exam_id", "patient_id", "fold"} | {
-    f"{side}_{what}" for side in _SIDES.values() for what in ("malignant", "benign", "imaged")
-}
-_LESION_REQUIRED = ("exam_id", "side", "x_mm", "y_mm", "z_mm", "malignant")
-_LESION_COLUMNS = {*_LESION_REQUIRED, "lesion_id", "diameter_mm", "kinetics", "margin"}
-_READER = re.compile(r"(reader[^_]*)_(left|right|exam)")
-_IMAGES = {  # the image columns, by modality
-    "MR": re.compile(rf"pre|post\d+|t2|image|{MASK}", re.IGNORECASE),
-    "US": re.compile(rf"image|{MASK}", re.IGNORECASE),
-    "MG": re.compile(r"[LR]-(CC|MLO)(-[2-9])?", re.IGNORECASE),
+_REQUIRED = ("exam_id", "patient_id", "left_malignant", "right_malignant")
+_WITHOUT_LESIONS = {  # what cannot be trained then
+    "MR": "no lesion is marked: the curriculum's stage 1 (train_patches.yaml) and the whole transfer bundle cannot "
+    "train. What can: study bundles/breast_mri_curriculum --variants naive_1e-5,naive_1e-4",
+    "US": "no lesion is marked: breast_ultrasound_center_point cannot train, its crops lie around marked centres",
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The converter's own options."""
-    parser.add_argument("exams", metavar="EXAMS.csv", help="one row an exam")
-    parser.add_argument("--lesions", metavar="LESIONS.csv", help="one row a lesion's centre")
+    parser.add_argument("exams", metavar="EXAMS.csv", help="one row an exam; CSV, or .xlsx (its first sheet)")
+    parser.add_argument("--lesions", metavar="LESIONS.csv", help="one row a lesion's centre", default=argparse.SUPPRESS)
+    parser.add_argument("--points", metavar="FOLDER", default=argparse.SUPPRESS,
+                        help="lesions as points of 3D Slicer, EXAM.mrk.json, instead of LESIONS.csv")
     parser.add_argument("--root", help="folder that image paths are relative to (default: that of EXAMS.csv)",
                         default=argparse.SUPPRESS)
     parser.add_argument("--modality", choices=MODALITIES, default="MR", help="modality of the exams")
@@ -62,47 +75,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="the image columns (default: image and lesions_mask; MR also pre, post1 …, t2; MG L-CC, "
                         "L-MLO, R-CC, R-MLO)")
     parser.add_argument("--lps", action="store_true", help="lesion centres are LPS (DICOM, ITK), not RAS")
+    parser.add_argument("--map", metavar="MAPPING.yaml", default=argparse.SUPPRESS,
+                        help="how the sheets' columns are read, as the command proposes it where it must guess")
+    parser.add_argument("--yes", action="store_true", help="accept what is guessed")
 
 
 def convert(args: argparse.Namespace) -> Datalist:
-    """Read the sheets.
+    """Read the sheets; what was read otherwise than it stands there is in the source's notes.
 
     Raises:
-        InputError: a sheet cannot be read, or a row contradicts what the columns mean.
+        InputError: a sheet cannot be read, a row contradicts what the columns mean, or something must be guessed.
     """
-    root = Path(getattr(args, "root", None) or Path(args.exams).parent).absolute()
+    given: dict[str, Any] = vars(args)
+    root = Path(given.get("root") or Path(args.exams).parent).absolute()
     if not root.is_dir():
         raise InputError(f"--root {root.name}: no such folder; give the one that the images' paths begin in")
-    asked = [name.strip() for name in (getattr(args, "images", None) or "").split(",") if name.strip()]
-    exams = _read_exams(args.exams, root, asked, args.modality)
-    if args.lesions and args.modality == "MG":
-        raise InputError("--lesions: centres are points in three dimensions, which mammograms lack; leave it out")
-    if args.lesions:
-        _read_lesions(args.lesions, exams, flip=args.lps)
-    return Datalist(args.name, args.modality, root, list(exams.values()))
+    asked = [name.strip() for name in (given.get("images") or "").split(",") if name.strip()]
+    lesions, points = given.get("lesions"), given.get("points")
+    if lesions and points:
+        raise InputError("--lesions and --points: lesions come from one of them; leave the other out")
+    if (lesions or points) and args.modality == "MG":
+        raise InputError(f"--{'lesions' if lesions else 'points'}: centres are points in three dimensions, which "
+                         "mammograms lack; leave it out")
+    notes: list[str] = []
+    sheets = {args.exams: exam_columns(args.exams, asked, args.modality, given.get("map"))}
+    if lesions:
+        sheets[lesions] = lesion_columns(lesions, given.get("map"))
+    ask(sheets, args.yes)
+    exams = _read_exams(args.exams, sheets[args.exams], root, asked, args.modality, notes)
+    find = _finder(exams, args.yes, notes)
+    if lesions:
+        _read_lesions(lesions, sheets[lesions], exams, find, args.lps, notes)
+    if points:
+        marked_points.add(points, exams, find)
+    _check_images(Path(args.exams).name, list(exams.values()), root, args.yes, notes)
+    if args.modality in _WITHOUT_LESIONS and not any(exam.lesions for exam in exams.values()):
+        notes.append(_WITHOUT_LESIONS[args.modality])
+    return Datalist(args.name, args.modality, root, list(exams.values()),
+                    source={"notes": list(dict.fromkeys(notes))})
 
 
-def _read_exams(path: str, root: Path, asked: list[str], modality: str) -> dict[str, Exam]:
-    images: list[str] = []  # the image columns, in the sheet's order
-
-    def canonical(title: str) -> str | None:
-        name = title.lower()
-        if title in asked or (not asked and _IMAGES[modality].fullmatch(title)):
-            images.append(title if asked else title.upper() if modality == "MG" else name)
-            return images[-1]
-        if name.startswith("group_"):
-            return "group_" + title[6:]
-        return name if name in _EXAM_COLUMNS or name.startswith("note_") or _READER.fullmatch(name) else None
-
-    required = ["exam_id", "patient_id", *(f"{side}_malignant" for side in _SIDES.values()), *asked]
-    hint = "add it to --images" if asked else "name image columns with --images"
-    rows = read_table(path, required, canonical, f"{hint}, prefix notes with note_ and subgroups with group_",
-                      _EXAM_COLUMNS)
+def _read_exams(path: str, columns: Columns, root: Path, asked: list[str], modality: str,
+                notes: list[str]) -> dict[str, Exam]:
     file = Path(path).name
+    rows = read_table(path, [*_REQUIRED, *asked], columns.read)
+    tell_columns(file, columns, notes)
+    images = [name for name in columns.names.values() if name
+              and (name in asked if asked else IMAGES[modality].fullmatch(name))]
     if not images:
         raise InputError(f"{file}: no image column; add one, or name it with --images")
+    plain = [*images, *(name for name in columns.names.values() if name and READER.fullmatch(name))]
     exams: dict[str, Exam] = {}
     for row in rows:
+        plain_words(row, LABELS, plain, notes)
         exam = _exam(row, root, images)
         if exam.exam_id.casefold() in map(str.casefold, exams):
             raise row.error(f"exam {exam.exam_id} is there a second time, be it in other letters' case; every exam "
@@ -112,8 +137,47 @@ def _read_exams(path: str, root: Path, asked: list[str], modality: str) -> dict[
     return exams
 
 
+def _finder(exams: Mapping[str, Exam], yes: bool, notes: list[str]) -> Callable[[str], str | None]:
+    """Finds an exam by its id, and by one that lost the zeros at its front, as spreadsheets make `1` of `001`."""
+    bare: dict[str, list[str]] = {}
+    for name in exams:
+        bare.setdefault(name.lstrip("0"), []).append(name)
+
+    def find(exam_id: str) -> str | None:
+        if exam_id in exams:
+            return exam_id
+        near = bare.get(exam_id.lstrip("0"), [])
+        if len(near) != 1:
+            return None
+        if not yes:
+            raise InputError(f"exam {exam_id} is not in the exams' sheet, but {near[0]} is: did a spreadsheet take the "
+                             "zeros at its front away? Accept that with --yes, or format the column as text")
+        notes.append(f"exams are matched without the zeros at their ids' front, {exam_id} with {near[0]} for example")
+        return near[0]
+
+    return find
+
+
+def _check_images(file: str, exams: list[Exam], root: Path, yes: bool, notes: list[str]) -> None:
+    """Look whether the images are there: none is a wrong root, some are named."""
+    missing = [(exam.exam_id, image) for exam in exams for image, path in exam.images.items()
+               if not (root / path.partition("#")[0]).exists()]
+    if not missing:
+        return
+    count = sum(len(exam.images) for exam in exams)
+    exam_id, image = missing[0]
+    if len(missing) == count and not yes:
+        raise InputError(f"{file}: none of the {count} images is there, the first of them exam {exam_id}, `{image}`: "
+                         "give the folder that their paths begin in with --root, or --yes where they lie on another "
+                         "machine")
+    notes.append(f"{file}: {len(missing)} of {count} images are not there, the first of them exam {exam_id}, "
+                 f"`{image}`; `verify` names all")
+
+
 def _exam(row: Row, root: Path, images: list[str]) -> Exam:
     exam_id, patient_id = row.required("exam_id"), row.required("patient_id")
+    if patient_id.lower() in UNKNOWN:  # all of them would be one patient
+        raise row.error("`patient_id` says that it is not known; give every patient an id, any will do")
     if not is_name(exam_id):
         raise row.error(f"`exam_id` may hold {RULE}; rename the exam")
     for column in ("patient_id", *(name for name in row.cells if name.startswith("group_"))):
@@ -138,7 +202,7 @@ def _exam(row: Row, root: Path, images: list[str]) -> Exam:
         if column.startswith("group_") and text:
             name = column.removeprefix("group_")
             exam.groups[name] = text.strip().lower() if name == "detection" else text
-        reader = _READER.fullmatch(column)
+        reader = READER.fullmatch(column)
         score = row.number_in(column) if reader else None
         if reader and score is not None:
             part = {"left": "L", "right": "R", "exam": "exam"}[reader[2]]
@@ -176,18 +240,21 @@ def _check_folds(file: str, exams: list[Exam]) -> None:
                              "folds; put them into one")
 
 
-def _read_lesions(path: str, exams: dict[str, Exam], flip: bool) -> None:
+def _read_lesions(path: str, columns: Columns, exams: dict[str, Exam], find: Callable[[str], str | None], flip: bool,
+                  notes: list[str]) -> None:
     """Add each lesion to its exam; `flip` turns LPS into RAS millimetres."""
-
-    def canonical(title: str) -> str | None:
-        name = title.lower()
-        return name if name in _LESION_COLUMNS or name.startswith("note_") else None
-
     sign = -1.0 if flip else 1.0
-    for row in read_table(path, _LESION_REQUIRED, canonical, "prefix notes with note_", _LESION_COLUMNS):
-        exam_id = row.required("exam_id")
-        if exam_id not in exams:
-            raise row.error(f"exam {exam_id} is not in the exams' sheet; add it there, or remove the row")
+    rows = read_table(path, LESIONS_NEED, columns.read)
+    tell_columns(Path(path).name, columns, notes)
+    for row in rows:
+        plain_words(row, ["malignant"], [], notes)
+        asked = row.required("exam_id")
+        try:
+            exam_id = find(asked)
+        except InputError as error:
+            raise row.error(str(error)) from None
+        if exam_id is None:
+            raise row.error(f"exam {asked} is not in the exams' sheet; add it there, or remove the row")
         side = row.required("side").upper()[:1]
         if row.text("side").lower() not in ("l", "r", *_SIDES.values()) or side not in SIDES:
             raise row.error("`side` is none of L, R, left, right; correct it")

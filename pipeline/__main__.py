@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipeline import __version__
 from pipeline.errors import run_main
+from pipeline.help_format import HelpFormatter
 
 # verb -> (module with `add_arguments(parser)` and `main(args) -> int`, what it does). A module is imported only
 # when its verb is called, so that `--help` answers at once.
@@ -23,6 +24,7 @@ VERBS = {
     "study": ("pipeline.study", "run a paper's table: prepare, train and evaluate its variants over the folds"),
     "combine": ("pipeline.study.combine", "make a variant of others' predictions: mean, or ensemble selection"),
     "report": ("pipeline.report.command", "turn a study's predictions into metrics.json and report.html"),
+    "settings": ("pipeline.bundle_settings", "list what a bundle's config can be told, with meaning and unit"),
     "export": ("pipeline.serve.export", "write a trained bundle as one folder to share or to serve"),
 }
 
@@ -41,9 +43,12 @@ def main(argv: list[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb, (module, text) in VERBS.items():
         sub = verbs.add_parser(verb, help=text, description=text[0].upper() + text[1:] + ".",
-                               formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+                               formatter_class=HelpFormatter)
         if argv[:1] == [verb]:
             importlib.import_module(module).add_arguments(sub)
+    if not argv:
+        parser.print_help()
+        return 0
     args = parser.parse_args(argv)
     return run_main(lambda: importlib.import_module(VERBS[args.verb][0]).main(args))
 

@@ -46,6 +46,23 @@ class Grid:
         """RAS millimetres `(..., 3)` to (fractional) voxel indices `(..., 3)`."""
         return (np.asarray(world, float) - self.affine[:3, 3]) @ np.linalg.inv(self.affine[:3, :3]).T
 
+    def slice_in(self, other: Grid, index: Sequence[float]) -> int:
+        """The slice of another grid, counted from 0, that a voxel of this one lies on.
+
+        Slices of the other are counted along that of its axes which this grid's third runs along, whichever way.
+        """
+        axis = self._axis_in(other)
+        at = other.to_index(self.to_world(np.asarray(index, float)))
+        return int(np.clip(round(float(at[axis])), 0, other.shape[axis] - 1))
+
+    def slices_of(self, other: Grid) -> int:
+        """How many slices of another grid `slice_in` counts."""
+        return other.shape[self._axis_in(other)]
+
+    def _axis_in(self, other: Grid) -> int:
+        """Which axis of another grid this one's third runs along."""
+        return int(np.abs(np.linalg.inv(other.affine[:3, :3]) @ self.affine[:3, 2]).argmax())
+
     def contains(self, world: np.ndarray) -> bool:
         """Whether a point in RAS millimetres lies in one of the grid's voxels."""
         index = self.to_index(world)

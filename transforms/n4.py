@@ -242,6 +242,8 @@ class N4BiasFieldCorrection(Transform):
         """
         import itk
 
+        if not hasattr(itk, "N4BiasFieldCorrectionImageFilter"):
+            raise InputError("backend itk: its filters are not installed; pip install 'breast-bundles[n4_reference]'")
         values = np.ascontiguousarray(image.cpu().numpy())
         known = np.ascontiguousarray(mask.cpu().numpy().astype(np.uint8))
         correct = itk.N4BiasFieldCorrectionImageFilter.New(itk.image_from_array(values))

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from monai.config import KeysCollection
 from monai.data.utils import list_data_collate
 from monai.transforms import MapTransform
@@ -16,6 +17,7 @@ from pipeline.errors import InputError
 from pipeline.files.atomic import write_volume
 from transforms.breast_mri.dicom_exam import study_uids
 from transforms.breast_mri.exam_files import find_contrasts
+from transforms.grid import Grid, triple
 from transforms.load import is_image
 
 
@@ -98,8 +100,12 @@ class SaveResultd(MapTransform):
         told = {"exam_id": name, **result["result"], "notes": result.get("notes", "").splitlines()}
         with answers.answer(self.output_dir, name, told, answers.digests_of(result[self.image_key])) as folder:
             write_volume(folder / f"{name}_heatmap.nii.gz", heat[0].cpu(), heat.meta["original_affine"])
+            meta = result[self.image_key].meta
+            places = [Grid(triple(breast.shape), np.asarray(affine)) for breast, affine in
+                      zip(result["heatmap_breasts"], meta["breast_affines"], strict=True)]
+            exam = Grid(triple(meta["spatial_shape"]), np.asarray(meta["original_affine"]))
             save_preview(result[self.image_key], result["heatmap_breasts"], result["result"],
-                         folder / f"{name}_preview.png", self.shown)
+                         folder / f"{name}_preview.png", places, exam, self.shown)
         for note in told["notes"]:
             print(f"{name}: note: {note}", flush=True)
         print(f"{name}: probability of malignancy {json.dumps(result['result']['probabilities'])}; heat map, picture "

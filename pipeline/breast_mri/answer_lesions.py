@@ -104,7 +104,7 @@ class SaveLesionsd(MapTransform):
         lesions: dict[str, dict[str, Any]] = {}
         for lesion, place, score in zip(result["slice_of"], result["places"], scores, strict=True):
             entry = lesions.setdefault(lesion, {"center_mm": list(centers[lesion]), "probability": 0.0, "slices": {}})
-            entry["slices"][str(slice_number(place, exam))] = round(score, 6)
+            entry["slices"][str(place.slice_in(exam, (0, 0, 0)))] = round(score, 6)
             entry["probability"] = max(entry["probability"], round(score, 6))
         left_out = sorted(set(centers) - set(lesions))
         result["result"] = {"exam_id": name, "probability": max(e["probability"] for e in lesions.values()),
@@ -120,12 +120,6 @@ class SaveLesionsd(MapTransform):
         told = ", ".join(f"lesion {lesion} {entry['probability']:.3f}" for lesion, entry in lesions.items())
         print(f"{name}: probability of malignancy {told}{crowded}; in {self.output_dir}", flush=True)
         return result
-
-
-def slice_number(place: Grid, exam: Grid) -> int:
-    """The exam's slice, as its file counts them, that a patch lies on."""
-    index = exam.to_index(place.to_world(np.array([[0, 0, 0], [0, 0, 1]])))
-    return round(float(index[0, np.abs(index[1] - index[0]).argmax()]))
 
 
 def _in_exam(maps: torch.Tensor, places: Sequence[Grid], exam: Grid) -> np.ndarray:

@@ -33,9 +33,11 @@ class Breasts:
 
     def arrays(self, result: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
         image = result["image"]
+        exam = {"affine": np.asarray(image.meta["original_affine"]).tolist(),
+                "shape": [int(n) for n in image.meta["spatial_shape"]]}
         for side, breast, affine in zip(image.meta["sides"], image, image.meta["breast_affines"], strict=True):
             voxels = breast.as_tensor().permute(0, 3, 2, 1).half().numpy()  # (C, Z, Y, X)
-            yield side, voxels, {"affine": affine.tolist(), "shape": list(breast.shape[1:])}
+            yield side, voxels, {"affine": affine.tolist(), "shape": list(breast.shape[1:]), "exam": exam}
 
     def cases(self, exam: Exam, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for side, array in record["arrays"].items():
@@ -47,6 +49,7 @@ class Breasts:
                 "side": side,
                 "image": array["image"],
                 "affine": array["affine"],
+                "exam_grid": array.get("exam"),  # of the phases as the exam's files have them
                 "malignant": exam.breasts[side].get("malignant"),
                 "lesions": [[*map(float, grid.to_index(point)), m.malignant] for m, point in inside],
                 "lesions_outside_crop": len(marked) - len(inside),

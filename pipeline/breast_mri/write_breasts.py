@@ -11,6 +11,7 @@ from ignite.engine import Engine, Events
 
 from pipeline.breast_mri.map_records import peak_of, plane_picture, pointing
 from pipeline.explain.evidence import body_mask
+from pipeline.explain.stacks import save_stack
 from pipeline.files.atomic import write_arrays, write_table
 from pipeline.prediction_rows import case_of, prediction_row
 from transforms.grid import Grid, triple
@@ -31,15 +32,17 @@ class WritePredictions:
         shown: the channel that the gallery shows, e.g. that of the wash-in.
         maps: how many breasts of the test split to keep maps of.
         radius_mm: a peak this near to a lesion's centre is on it.
+        stacks: keep all slices of every test breast's map, `stacks/*.npz`, for the page with every exam.
     """
 
     def __init__(self, output_dir: Path | str, fold: int, shown: int = 0, maps: int = 8,
-                 radius_mm: float = 20.0) -> None:
+                 radius_mm: float = 20.0, stacks: bool = False) -> None:
         self.folder = Path(output_dir)
         self.fold = int(fold)
         self.shown = int(shown)
         self.maps = int(maps)
         self.radius_mm = float(radius_mm)
+        self.stacks = bool(stacks)
         self.rows: list[dict[str, Any]] = []
         self.peaks: list[dict[str, Any]] = []
         self.kept: dict[str, dict[str, Any]] = {}
@@ -63,8 +66,12 @@ class WritePredictions:
             row = prediction_row(case_of(batch, i), self.fold, score=round(score, 6))
             self.rows.append(row)
             if mapped and row["split"] == "test":
-                self._collect_map(row, batch["image"][i], pred["heatmap"][i].detach().cpu(), batch["lesions"][i],
-                                  Grid(triple(pred["heatmap"][i].shape), np.asarray(batch["affine"][i])))
+                grid = Grid(triple(pred["heatmap"][i].shape), np.asarray(batch["affine"][i]))
+                heat = pred["heatmap"][i].detach().cpu()
+                self._collect_map(row, batch["image"][i], heat, batch["lesions"][i], grid)
+                if self.stacks:
+                    self._save_stack(row, batch["image"][i], heat, batch["lesions"][i], grid,
+                                     batch.get("exam_grid", {i: None})[i])
 
     def _collect_map(self, row: dict[str, Any], image: torch.Tensor, heat: torch.Tensor, lesions: list[list[float]],
                      grid: Grid) -> None:
@@ -79,6 +86,22 @@ class WritePredictions:
             self.kept[f"{row['exam_id']}_{row['side']}"] = {
                 **plane_picture(shown, heat.numpy(), lesions, z),
                 **{name: row[name] for name in ("label", "score", "exam_id", "side")}}
+
+    def _save_stack(self, row: dict[str, Any], image: torch.Tensor, heat: torch.Tensor, lesions: list[list[float]],
+                    grid: Grid, exam: dict[str, Any] | None) -> None:
+        """All slices, turned as in `_picture`."""
+        shown = image[min(self.shown, len(image) - 1)].float().cpu().numpy()
+        shown = np.clip(shown / max(np.percentile(shown, 99.8), 1e-6), 0, 1)
+        numbers, total = None, 0
+        if exam is not None:
+            own = Grid(triple(exam["shape"]), np.asarray(exam["affine"]))
+            middle = [n / 2 for n in grid.shape[:2]]
+            numbers, total = [grid.slice_in(own, [*middle, z]) for z in range(grid.shape[2])], grid.slices_of(own)
+        rows = grid.shape[1] - 1
+        save_stack(self.folder, {"exam_id": row["exam_id"], "side": row["side"]}, shown.transpose(2, 1, 0)[:, ::-1],
+                   heat.numpy().transpose(2, 1, 0)[:, ::-1], [(x, rows - y, z) for x, y, z, _ in lesions],
+                   [int(malignant) for *_, malignant in lesions], numbers, total,
+                   float(grid.spacing[1] / grid.spacing[0]))
 
     def write(self, engine: Engine) -> None:
         """Write the tables, each in one piece, and say where they are."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from ignite.engine import Engine, Events
 
+from pipeline.explain.stacks import save_stack
 from pipeline.files.atomic import write_arrays, write_table
 from pipeline.prediction_rows import case_of, prediction_row
 from transforms.read_prepared import open_prepared
@@ -29,12 +30,15 @@ class WriteLesionPredictions:
         output_dir: where the files go.
         fold: the fold, for the table.
         stored: contrasts of the prepared arrays, in their order.
+        stacks: keep every test lesion's slices, `stacks/*.npz`, for the page with every exam; there is no map.
     """
 
-    def __init__(self, output_dir: Path | str, fold: int, stored: Sequence[str] = ()) -> None:
+    def __init__(self, output_dir: Path | str, fold: int, stored: Sequence[str] = (),
+                 stacks: bool = False) -> None:
         self.folder = Path(output_dir)
         self.fold = int(fold)
         self.stored = list(stored)
+        self.stacks = bool(stacks)
         self.rows: dict[tuple[str, str], dict[str, Any]] = {}
         self.arrays: dict[tuple[str, str], Path] = {}
         self.curves: dict[tuple[str, str], dict[str, float]] = {}
@@ -70,7 +74,17 @@ class WriteLesionPredictions:
                                                      for key in self.arrays])
             shown = next((key for key in self.arrays if self.rows[key]["label"]), next(iter(self.arrays)))
             self._save_contrasts(open_prepared(self.arrays[shown]))
+        for key, array in self.arrays.items() if self.stacks else ():
+            self._save_stack(key, array)
         print(f"{len(self.rows)} lesions in {path}", flush=True)
+
+    def _save_stack(self, key: tuple[str, str], array: Path) -> None:
+        """The lesion's slices in the first contrast after the agent, turned as readers look."""
+        first = self.stored.index("post1") if "post1" in self.stored else 0
+        patches = np.asarray(open_prepared(array), np.float32)[:, first, ::-1, ::-1]
+        low, high = np.percentile(patches, [0.5, 99.5])
+        save_stack(self.folder, {"exam_id": key[0], "side": self.rows[key]["side"], "lesion_id": key[1]},
+                   (patches - low) / max(high - low, 1e-6), None)
 
     def _save_contrasts(self, patches: np.ndarray) -> None:
         write_arrays(self.folder / "contrasts.npz", patch=np.asarray(patches[len(patches) // 2]),

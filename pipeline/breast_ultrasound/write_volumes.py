@@ -13,6 +13,7 @@ from scipy import ndimage
 from pipeline.breast_ultrasound.candidates import write_candidates
 from pipeline.breast_ultrasound.volumes import spots
 from pipeline.explain.grad_cam import slab_map
+from pipeline.explain.stacks import MOST_SLICES, save_stack
 from pipeline.files.atomic import write_arrays, write_json
 from pipeline.metrics.hot_spots import HotSpots
 from transforms.breast_ultrasound.volume import AXES
@@ -33,14 +34,17 @@ class WriteVolumes:
         output_dir: where the files go.
         maps: how many volumes of the test split to keep maps of.
         axes: what the three axes of a mask are, as of its volume.
+        stacks: keep slices of every test volume and its map, `stacks/*.npz`, for the page with every exam.
     """
 
-    def __init__(self, network: Any, output_dir: Path | str, maps: int = 8, axes: Sequence[str] = AXES) -> None:
+    def __init__(self, network: Any, output_dir: Path | str, maps: int = 8, axes: Sequence[str] = AXES,
+                 stacks: bool = False) -> None:
         self.network = network
         self.device = next(network.parameters()).device
         self.folder = Path(output_dir)
         self.maps = int(maps)
         self.axes = tuple(axes)
+        self.stacks = bool(stacks)
         self.found: list[dict[str, Any]] = []
         self.candidates: dict[str, tuple[HotSpots, Grid]] = {}
         self.kept: dict[str, dict[str, Any]] = {}
@@ -69,6 +73,8 @@ class WriteVolumes:
                                               for point, value in zip(hot.points, hot.scores, strict=True)]})
         if len(self.kept) < self.maps and batch["split"] == "test":
             self.kept[batch["exam_id"]] = self._picture(batch, pred, hot, grid, score)
+        if self.stacks and batch["split"] == "test":
+            self._save_stack(batch, pred, grid)
 
     def _picture(self, batch: dict[str, Any], pred: dict[str, Any], hot: HotSpots, grid: Grid,
                  score: float) -> dict[str, Any]:
@@ -85,6 +91,19 @@ class WriteVolumes:
                 "label": int(bool(len(centers))), "score": score, "threshold": 0.5,
                 "exam_id": batch["exam_id"], "side": batch["side"],
                 "aspect": float(grid.spacing[1] / grid.spacing[0])}
+
+    def _save_stack(self, batch: dict[str, Any], pred: dict[str, Any], grid: Grid) -> None:
+        """Slices evenly through the sweep, and those of marked centres; turned as in `_picture`."""
+        centers = grid.to_index(np.reshape(np.asarray(batch["centers"], float), (-1, 3)))
+        last = grid.shape[2] - 1
+        marked = centers[:, 2].round().clip(0, last)
+        chosen = np.union1d(np.linspace(0, last, min(last + 1, MOST_SLICES - len(marked))).round(), marked).astype(int)
+        image = batch["image"][0, 0].cpu().numpy()
+        save_stack(self.folder, {"exam_id": batch["exam_id"], "side": batch["side"]}, image[chosen],
+                   np.stack([pred["map"].plane(grid.shape, int(z)) for z in chosen]),
+                   [(*center[:2], np.searchsorted(chosen, z)) for center, z in zip(centers, marked, strict=True)],
+                   [int(kind or 0) for kind in batch["malignant"]], chosen.tolist(), grid.shape[2],
+                   float(grid.spacing[1] / grid.spacing[0]))
 
     def write(self, engine: Engine) -> None:
         """Write the files, each in one piece, and say where they are."""

@@ -14,6 +14,7 @@ import re
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _SEPARATORS = ",;\t"
 _BOOKS = (".xlsx", ".xlsm")
+_ONE_COLUMN = "{file}: one column only; save it as CSV with commas, semicolons or tabs between its cells"
 _T = TypeVar("_T")
 
 
@@ -131,6 +133,30 @@ def read_table(path: Path | str, required: Iterable[str] = (), canonical: Callab
     return rows
 
 
+def read_head(path: Path | str, count: int = 200) -> list[tuple[str, list[str]]]:
+    """A table's titles as they stand in it, each with the first cells below it, stripped of spaces.
+
+    Args:
+        path: as of `read_table`.
+        count: how many rows to look at.
+
+    Raises:
+        InputError: as `read_table`.
+    """
+    path, titles = Path(path), list[str]()
+
+    def numbered(title: str) -> str:
+        titles.append(title)
+        return str(len(titles))
+
+    columns, records, _ = _open(path, [], numbered, check=False)
+    if len(columns) == 1:
+        raise InputError(_ONE_COLUMN.format(file=path.name))
+    rows = [cells + [""] * len(columns) for _, cells in islice(records, count)]
+    return [(title, [cells[columns.index(str(k))].strip() for cells in rows])
+            for k, title in enumerate(titles, start=1)]
+
+
 def read_columns(path: Path | str, columns: Sequence[str]) -> pd.DataFrame:
     """Read some columns of a CSV file that is too long for a `Row` each, with the errors of `read_table`.
 
@@ -158,7 +184,7 @@ def read_columns(path: Path | str, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _open(path: Path, required: Sequence[str], canonical: Callable[[str], str | None], unknown: str = "",
-          known: Sequence[str] = (), sheet: str | None = None, header: int = 1, legend: int = 0
+          known: Sequence[str] = (), sheet: str | None = None, header: int = 1, legend: int = 0, check: bool = True
           ) -> tuple[list[str], Iterator[tuple[int, list[str]]], bool]:
     """A table's columns (empty: passed over), its rows with their numbers as they are read, and decimal commas."""
     separator = ","
@@ -178,8 +204,8 @@ def _open(path: Path, required: Sequence[str], canonical: Callable[[str], str | 
     columns = _columns(path.name, titles, list(required), canonical, unknown, list(known))
     first = number + legend + 1
     data = ((n, c) for n, c in filled if n >= first)
-    if path.suffix.lower() in _BOOKS:  # what stands beside its columns is a person's notes
-        return columns, data, False
+    if path.suffix.lower() in _BOOKS or not check:  # what stands beside a sheet's columns is a person's notes
+        return columns, data, separator != ","
     return columns, _checked(path.name, titles, data), separator != ","
 
 
@@ -250,8 +276,7 @@ def _sheet(path: Path, sheet: str | None) -> Iterator[tuple[int, list[str]]]:
     try:
         import openpyxl
     except ImportError:
-        raise InputError(f"{path.name}: a workbook, which pip install 'breast-bundles[tables]' reads; or save it "
-                         "as CSV") from None
+        raise InputError(f"{path.name}: a workbook, which pip install openpyxl reads; or save it as CSV") from None
     try:
         with warnings.catch_warnings():  # of styles that it does not know
             warnings.simplefilter("ignore")
@@ -290,7 +315,7 @@ def _columns(
     names = [canonical(title) if title else "" for title in header]
     strangers = [title for title, name in zip(header, names, strict=True) if name is None]
     if strangers and len(header) == 1:
-        raise InputError(f"{file}: one column only; save it as CSV with commas, semicolons or tabs between its cells")
+        raise InputError(_ONE_COLUMN.format(file=file))
     if strangers:
         near = difflib.get_close_matches(strangers[0].lower(), [*required, *known], n=1)
         hint = f"rename it to `{near[0]}`, or " if near else ""

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from ignite.engine import Engine, Events
 
+from pipeline.explain.stacks import save_stack
 from pipeline.files.atomic import write_arrays
 from pipeline.mammography.regions import image_key, known, native_centers, save
 from pipeline.mammography.screening import found_by_screening, probability
@@ -31,12 +32,15 @@ class WriteRegions:
         about: the model and its input, of `pipeline.mammography.regions.identity`.
         region: pixels of the region's side, for pictures.
         shown: test images with and without cancer of which a picture is written beside the file, under `maps/`.
+        stacks: keep the picture of every test image, `stacks/*.npz`, for the page with every exam.
     """
 
-    def __init__(self, path: Path | str, about: Mapping[str, Any], region: int, shown: int = 6) -> None:
+    def __init__(self, path: Path | str, about: Mapping[str, Any], region: int, shown: int = 6,
+                 stacks: bool = False) -> None:
         self.path = Path(path)
         self.about = dict(about)
         self.region, self.shown = int(region), int(shown)
+        self.stacks = bool(stacks)
         self.images: dict[str, Any] = {}
         self.left = [0, 0]  # pictures still to be written, without and with cancer
 
@@ -61,12 +65,24 @@ class WriteRegions:
             self.images[image_key(case)] = {"center": [round(at, 2) for at in center], "score": round(score, 6),
                                             "array": case["sha256"]}
             label = int(found_by_screening({key: batch[key][i] for key in ("malignant", "detection")}))
-            if batch["split"][i] == "test" and self.left[label]:
-                self.left[label] -= 1
-                self._show({key: batch[key][i] for key in batch}, pred["maps"][i], center, label, score)
+            chosen = batch["split"][i] == "test" and self.left[label] > 0
+            if chosen or (self.stacks and batch["split"][i] == "test"):
+                self.left[label] -= chosen
+                picture = self._picture({key: batch[key][i] for key in batch}, pred["maps"][i], center, label, score)
+                self._save(picture, chosen)
 
-    def _show(self, case: Mapping[str, Any], saliency: torch.Tensor, center: Sequence[float], label: int,
-              score: float) -> None:
+    def _save(self, picture: dict[str, Any], chosen: bool) -> None:
+        """For the report's gallery and, where asked, for the page with every exam."""
+        exam_id, image_id = picture["exam_id"], picture["side"]
+        if chosen:
+            write_arrays(self.path.parent / "maps" / f"{exam_id}_{image_id}.npz", **picture)
+        if self.stacks:
+            points = [(*at, 0) for at in picture["points"]]
+            save_stack(self.path.parent, {"exam_id": exam_id, "side": image_id[0], "image_id": image_id},
+                       picture["image"][None], picture["heat"][None], points, picture["point_malignant"])
+
+    def _picture(self, case: Mapping[str, Any], saliency: torch.Tensor, center: Sequence[float], label: int,
+                 score: float) -> dict[str, Any]:
         """One picture: what the model saw, its saliency, the region, and findings' centres."""
         image = F.adaptive_avg_pool2d(case["image"].float()[None], min(_SIDE, case["image"].shape[-1]))[0, 0].cpu()
         side = image.shape[-1]
@@ -83,14 +99,12 @@ class WriteRegions:
         marked = [(place((top + bottom) / 2, (left + right) / 2), malignant)
                   for top, left, bottom, right, malignant in case["boxes"]]
         marked = [(at, malignant) for at, malignant in marked if min(at) >= 0 and max(at) < side]
-        folder = self.path.parent / "maps"
-        name = f"{case['exam_id']}_{case['image_id']}.npz"
-        write_arrays(
-            folder / name, image=_unit(image, 0.0).numpy(), heat=_unit(heat, _SHARE).numpy(),
-            points=np.array([(c - 0.5, r - 0.5) for (r, c), _ in marked], float).reshape(-1, 2),
-            point_malignant=np.array([bool(m) for _, m in marked]), label=label, score=probability(score),
-            threshold=0.5, box=np.array([*place(box.top, box.left), *place(box.bottom, box.right)]),
-            exam_id=case["exam_id"], side=case["image_id"])
+        return {
+            "image": _unit(image, 0.0).numpy(), "heat": _unit(heat, _SHARE).numpy(),
+            "points": np.array([(c - 0.5, r - 0.5) for (r, c), _ in marked], float).reshape(-1, 2),
+            "point_malignant": np.array([bool(m) for _, m in marked]), "label": label, "score": probability(score),
+            "variant": "holistic", "box": np.array([*place(box.top, box.left), *place(box.bottom, box.right)]),
+            "exam_id": case["exam_id"], "side": case["image_id"]}
 
     def write(self, engine: Engine) -> None:
         save(self.path, self.about, self.images)

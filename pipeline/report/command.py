@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.errors import InputError
 from pipeline.files.atomic import write_json, write_text
 from pipeline.report.analyse import analyse
+from pipeline.report.exams import write_exams
 from pipeline.report.page import confidence, plus_minus, render
 from pipeline.report.parts.readers import cuts
 from pipeline.report.predictions import Run, load_run
@@ -41,6 +42,7 @@ def main(args: argparse.Namespace) -> int:
     for note in metrics["notes"]:
         print(f"note: {note}")
     print(f"report: {args.run / 'report.html'}")
+    print(f"every exam: {write_exams(run, metrics)}")
     return 0
 
 

@@ -36,8 +36,8 @@ STYLE: Any = {  # for mpl.rc_context, whose type names every key there is
 
 
 def colour(index: int) -> str:
-    """The colour of the study's variant of that number."""
-    return COLOURS[index % len(COLOURS)]
+    """The colour of the study's variant of that number; those that no chart draws share a grey."""
+    return COLOURS[index] if index < MOST else "#b8bec5"
 
 
 def svg(figure: Figure, name: str, description: str) -> str:

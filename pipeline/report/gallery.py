@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,12 +54,13 @@ def gallery(run: Run, metrics: dict[str, Any]) -> tuple[str | None, list[Picture
     """
     for variant in run.variants:
         kinds: dict[str, list[Picture]] = {kind: [] for kind in KINDS}
-        cuts = dict(zip(run.folds, metrics["variants"][variant]["threshold"], strict=True))
+        chosen = {name: dict(zip(run.folds, entry["threshold"], strict=True))
+                  for name, entry in metrics["variants"].items()}
         for fold in run.tested:
             place = run.place(variant, fold)
             for path in sorted([*place.glob("maps/*.npz"), *place.glob("*/maps/*.npz")]):
-                chosen = cuts.get(fold)
-                picture = read_picture(path, 0.5 if chosen is None else chosen, run.study.get("positive", "malignant"))
+                cuts = {name: 0.5 if (cut := of.get(fold)) is None else cut for name, of in chosen.items()}
+                picture = read_picture(path, cuts[variant], run.study.get("positive", "malignant"), cuts)
                 kinds[picture.kind].append(picture)
         if any(kinds.values()):
             return variant, _mixed(list(kinds.values()))
@@ -72,15 +74,18 @@ def _mixed(kinds: list[list[Picture]]) -> list[Picture]:
     return sorted(turns, key=lambda picture: KINDS.index(picture.kind))
 
 
-def read_picture(path: Path, threshold: float, positive: str = "malignant") -> Picture:
+def read_picture(path: Path, threshold: float, positive: str = "malignant",
+                 thresholds: Mapping[str, float] | None = None) -> Picture:
     """Read one map and draw it.
 
     Args:
         path: `.npz` with `image` and `heat` (rows, cols) in [0, 1], `points` (n, 2) as column, row,
-            `point_malignant` (n,), `label`, `score`, `exam_id`, `side`, and perhaps `threshold`, `aspect` (a pixel's
-            height over its width) and `box`, a region's first and last edges: row, column, row, column.
+            `point_malignant` (n,), `label`, `score`, `exam_id`, `side`, and perhaps `variant` (whose score it is),
+            `threshold`, `aspect` (a pixel's height over its width) and `box`, a region's first and last edges: row,
+            column, row, column.
         threshold: what the score is held against where the file has none of its own.
         positive: what label 1 means.
+        thresholds: of the variants, for files that name one.
 
     Raises:
         InputError: the file is damaged, or lacks one of them.
@@ -93,6 +98,7 @@ def read_picture(path: Path, threshold: float, positive: str = "malignant") -> P
         if image.ndim != 2 or image.shape != heat.shape:
             raise ValueError(f"image {image.shape} and heat {heat.shape} are not one plane")
         label, score = int(content["label"]), float(content["score"])
+        threshold = (thresholds or {}).get(str(content.get("variant", "")), threshold)
         threshold = float(content.get("threshold", threshold))
         aspect = float(content.get("aspect", 1.0))
         points = [(float(column) + 0.5, float(row) + 0.5, bool(malignant)) for (column, row), malignant in

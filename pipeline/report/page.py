@@ -138,9 +138,11 @@ def summary_text(study: dict[str, Any], metrics: dict[str, Any]) -> str:
         words.append(f"It has {_listed([f'{number} {key}' for key, number in known.items()])}{malignant}.")
     total = study["fold_count"]
     run = len(metrics["folds"])
-    folds = f"All {run} folds" if run == total else f"{run} of {total} folds" if total else f"{run} folds"
+    some = f"{run} fold" if run == 1 else f"{run} folds"
+    folds = f"All {some}" if 1 < run == total else f"{run} of {total} folds" if total and total > 1 else some
     preset = f" with the preset “{study['preset']}”" if study["preset"] else ""
-    words.append(f"{folds} were run{preset}; together they test {count_text(first['n'])} {unit}s, "
+    ran, test = ("was run", "it tests") if run == 1 else ("were run", "together they test")
+    words.append(f"{folds} {ran}{preset}; {test} {count_text(first['n'])} {unit}s, "
                  f"{count_text(first['malignant'])} {study['positive']}.")
     area = first["auroc"]
     if area["mean"] is None:

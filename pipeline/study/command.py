@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from pipeline.files.receipts import digest_of
 from pipeline.study.engines.local import Runner, cores
 from pipeline.study.plan import Study, predictions_of, read_study
 from pipeline.study.record import adopt, check_place, listed_inputs, prepared_inputs, write_study
+from pipeline.study.shell import line
 from pipeline.study.step import Step
 
 
@@ -56,7 +56,7 @@ def main(args: argparse.Namespace) -> int:
              *(study.combine_step(*which) for which in combined[index::count])]
     if args.only_print:
         for step in steps:
-            print(shlex.join(["python", *step.command[1:]]))
+            print(line(step.command))
         return 0
     if args.check:
         return _check(steps)
@@ -144,7 +144,7 @@ def _verify(path: Path, listed: str, study: Study, runner: Runner) -> None:
     except (OSError, ValueError):
         pass
     command = [sys.executable, "-m", "pipeline", "verify", str(path), "--json", str(report)]
-    print("$ " + shlex.join(["python", *command[1:]]), flush=True)
+    print("$ " + line(command), flush=True)
     if runner.call(command):
         raise InputError(f"{path.name} has errors (above, and in {report}); mend or leave out those exams, then run "
                          "the same command again")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from pipeline.files.atomic import write_json
 from pipeline.files.receipts import digest_of
 from pipeline.study.generators import curves_of
 from pipeline.study.plan import Study
+from pipeline.study.shell import line
 from pipeline.study.step import DONE, Step
 from transforms.dicom_series import is_series
 from transforms.load import size_and_time
@@ -118,7 +118,7 @@ def write_study(study: Study, source: datalist.Datalist) -> None:
         "variants": variants,
         "environment": environment(),
         "seconds": seconds,
-        "commands": [shlex.join(["python", *step.command[1:]]) for chain in chains.values() for step in chain],
+        "commands": [line(step.command) for chain in chains.values() for step in chain],
     })
 
 

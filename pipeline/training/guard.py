@@ -167,7 +167,7 @@ def environment() -> dict[str, str]:
     import torch
 
     facts = {"breast-bundles": __version__, "python": sys.version.split()[0]}
-    for package in ("monai", "torch", "numpy", "pytorch-ignite", "itk"):
+    for package in ("monai", "torch", "numpy", "pytorch-ignite", "itk-io"):
         try:
             facts[package] = version(package)
         except PackageNotFoundError:

@@ -81,7 +81,8 @@ SETTINGS: dict[str, Check] = {
     "num_workers": whole(0, 1024),
     "precision": choice("fp32", "bf16", "auto"),
     "map_precision": choice("fp32", "bf16", "auto"),
-    **dict.fromkeys(("quiet", "resume", "load_pretrain", "align", "max_pool", "check_side", "dicom"), SWITCH),
+    **dict.fromkeys(("quiet", "resume", "load_pretrain", "align", "max_pool", "check_side", "dicom",
+                     "stacks"), SWITCH),
     # what is read, and how
     "channels": several(TEXT),
     "sides": several(choice("L", "R")),

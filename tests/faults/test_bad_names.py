@@ -81,6 +81,7 @@ FINE = [f"E{i},P{i},E{i}/pre.nii.gz,{i % 2},0,c" for i in range(2, 12)]
 
 def csv(folder: Path, row: str, *more: str) -> list[str]:
     path = folder / "exams.csv"
+    folder.joinpath("a.nii").touch()
     path.write_text("\n".join([HEADER, row, *FINE]) + "\n", encoding="utf-8")
     return ["csv", str(path), "-o", str(folder / "list.json"), *more]
 
@@ -107,7 +108,7 @@ def test_sheets(row, says, tmp_path, capsys) -> None:
     (["--held-out", "0.0001"], "--held-out 0.0001: not even one of 11 patients; give a larger share"),
     (["--held-out", "nan"], "--held-out nan: give a share"),
     (["--root", "nope"], "--root nope: no such folder; give the one that the images' paths begin in"),
-    (["--images", "foo"], "unknown column `pre`; add it to --images"),
+    (["--images", "foo"], "column `foo` is missing"),
     (["--folds", "0"], "folds"),
 ])
 def test_options(options, says, tmp_path, capsys) -> None:
@@ -117,7 +118,7 @@ def test_options(options, says, tmp_path, capsys) -> None:
 
 
 @pytest.mark.parametrize(("change", "says"), [
-    (lambda text: text.replace(",left_malignant", ",left_malignat"), "`left_malignat`; rename it to `left_malignant`"),
+    (lambda text: text.replace(",left_malignant", ",left_malignat"), "is `left_malignat` the column `left_malignant`?"),
     (lambda text: text.replace(",", "|"), "one column only; save it as CSV with commas, semicolons or tabs"),
 ])
 def test_headers_with_a_remedy(change, says, tmp_path, capsys) -> None:

@@ -93,7 +93,7 @@ def write_table(path: Path) -> None:
 def write_list(path: Path) -> None:
     table = path.with_name("exams.csv")
     write_table(table)
-    assert convert(["csv", str(table), "--folds", "2", "-o", str(path)]) == 0
+    assert convert(["csv", str(table), "--yes", "--folds", "2", "-o", str(path)]) == 0
 
 
 def read_exam(path: Path) -> np.ndarray:
@@ -109,7 +109,7 @@ def read_view(path: Path) -> np.ndarray:
 
 
 def read_table(path: Path) -> None:
-    if convert(["csv", str(path), "--folds", "2", "-o", str(path.with_name("out.json"))]):
+    if convert(["csv", str(path), "--yes", "--folds", "2", "-o", str(path.with_name("out.json"))]):
         raise InputError("said so")
     load(path.with_name("out.json"))
 

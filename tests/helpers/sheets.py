@@ -20,7 +20,11 @@ LESIONS = "exam_id,side,x_mm,y_mm,z_mm,malignant"
 def sheet(
     folder: Path, *, header: str = HEADER, rows: list[str] = ROWS, lesions: list[str] | None = None
 ) -> list[str]:
-    """Write the sheets; returns the command's arguments."""
+    """Write the sheets, and files where the rows' images lie; returns the command's arguments."""
+    for text in ROWS:
+        for path in text.split(",")[2:4]:
+            folder.joinpath(path).parent.mkdir(exist_ok=True)
+            folder.joinpath(path).touch()
     folder.joinpath("exams.csv").write_text("\n".join([header, *rows]) + "\n")
     arguments = ["csv", str(folder / "exams.csv"), "-o", str(folder / "list.json")]
     if lesions is not None:

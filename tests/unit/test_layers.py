@@ -19,6 +19,7 @@ CORRIDOR = ("datalist", "folds", "errors", "names", "answers", "files", "verify"
 # package -> what of ours it may import, besides itself
 ALLOWED = {"transforms": (), "pipeline": ("transforms",),
            "data_lists": ("pipeline.datalist", "pipeline.folds", "pipeline.files", "pipeline.names",
+                          "pipeline.help_format",
                           "pipeline.__version__", "transforms.dicom_volumes", "transforms.dicom_pixels",
                           "transforms.load", "transforms.breast_mri.dicom_exam")}
 FILES = [path for package in ALLOWED for path in sorted((ROOT / package).rglob("*.py"))]

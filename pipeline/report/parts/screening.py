@@ -155,8 +155,8 @@ def _row(run: Run, scorer: str, about: dict[str, Any], found: dict[tuple[str, st
         return {"name": scorer, "label": entry.get("label", scorer), "reader": False, "n": n, "paper": given, **tasks}
     everyone = scorer == f"reader_{ALL_READERS}"
     label = "All readers, sum a breast" if everyone else f"Reader: {scorer.removeprefix('reader_')}"
-    several = len(run.columns("reader_")) > 3  # and all: the paper's are two, whose row is that of pairs
-    paper = about.get("two_readers" if everyone else "one_reader") if not (everyone and several) else None
+    two = len(set(run.columns("reader_")) - {ALL_READERS}) == 2  # as the paper's are; of more, their row is the pairs'
+    paper = about.get("two_readers") if everyone and two else None if everyone else about.get("one_reader")
     paper = paper or [None, None]
     return {"name": scorer, "label": label, "reader": True, "n": n, "paper": paper, **tasks}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import subprocess
 import threading
@@ -18,6 +17,9 @@ from typing import Any
 from pipeline.errors import InputError
 from pipeline.files.claims import claimed
 from pipeline.files.receipts import digest_of
+from pipeline.gpus import gpu_count
+from pipeline.study.engines.watch import Watch, clock, remaining
+from pipeline.study.shell import line
 from pipeline.study.step import Step
 
 
@@ -25,7 +27,7 @@ class Runner:
     """Runs steps as processes: several chains at a time, one process a chain."""
 
     def __init__(self, jobs: int | None) -> None:
-        gpus = _gpu_count()
+        gpus = gpu_count()
         self.gpus = gpus
         self.jobs = max(jobs or (gpus or cores()), 1)
         self.total = self.finished = 0
@@ -33,6 +35,9 @@ class Runner:
         self.processes: set[subprocess.Popen[bytes]] = set()
         self.stopping = False
         self.told: set[str] = set()  # steps that others work on
+        self.watch = Watch()
+        self.waiting: list[str] = []  # steps of all chains that are not through
+        self.took: list[tuple[str, float]] = []  # those that were run here, with their seconds
 
     def run_all(self, chains: Sequence[list[Step]], inputs: str) -> None:
         """Run all chains; a failure stops its own chain, and is raised when the others are through.
@@ -45,6 +50,7 @@ class Runner:
             InputError: a step failed; names it, its last words and its log.
         """
         threads = max((cores()) // self.jobs, 1)
+        self.waiting = [step.name for chain in chains for step in chain]
         failures = []
         with ThreadPoolExecutor(self.jobs) as pool:
             futures = [pool.submit(self.run_chain, chain, threads, inputs, i) for i, chain in enumerate(chains)]
@@ -62,11 +68,11 @@ class Runner:
             if self.stopping:
                 return
             if step.is_done(inputs):
-                self._say(f"{step.name}: done before")
+                self._say(f"{step.name}: done before", step.name)
             else:
                 with claimed(step.folder, partial(self._wait, step.name)) as works:
                     if step.is_done(inputs):
-                        self._say(f"{step.name}: done by another process")
+                        self._say(f"{step.name}: done by another process", step.name)
                     else:
                         self._run(step, threads, inputs, slot, works)
             if self.stopping:
@@ -88,9 +94,9 @@ class Runner:
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
         if self.gpus > 1:
             environment["CUDA_VISIBLE_DEVICES"] = str(slot % self.gpus)
-        print("$ " + shlex.join(["python", *step.command[1:]]), flush=True)
+        print(f"$ {line(step.command)}\n  log: {log}", flush=True)
         start, before = time.monotonic(), log.stat().st_size if log.is_file() else 0
-        with log.open("ab") as out:
+        with self.watch.of(step.name, step.folder, log, before), log.open("ab") as out:
             status = self.call(step.command, works, stdout=out, stderr=subprocess.STDOUT, env=environment)
         if self.stopping:
             return
@@ -100,7 +106,9 @@ class Runner:
             raise InputError(f"{step.name}: {reason} (exit status {status}; log: {log})")
         seconds = time.monotonic() - start
         step.finish(inputs, seconds)
-        self._say(f"{step.name}: {seconds:.0f} s")
+        if step.name in self.waiting:
+            self.took.append((step.name, seconds))
+        self._say(f"{step.name}: {seconds:.0f} s", step.name)
 
     def call(self, command: Sequence[str], works: Callable[[int], None] | None = None, **options: Any) -> int:
         """Run a command that ends when the study is stopped; returns its exit status.
@@ -126,10 +134,15 @@ class Runner:
             with self.lock:
                 self.processes.discard(process)
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, name: str) -> None:
+        """A step is through; with what the others may take, once one of them was run."""
         with self.lock:
             self.finished += 1
-            print(f"[{self.finished}/{self.total}] {text}", flush=True)
+            self.waiting = [other for other in self.waiting if other != name]
+            left = remaining(self.took, self.waiting, self.jobs) if self.waiting else None
+            steps = f"{len(self.waiting)} step{'s' if len(self.waiting) > 1 else ''}"
+            more = f"; about {clock(left)} left for {steps}" if left is not None else ""
+            print(f"[{self.finished}/{self.total}] {text}{more}", flush=True)
 
     @contextmanager
     def stopping_children(self) -> Iterator[None]:
@@ -159,11 +172,3 @@ def _last_words(log: Path, begin: int) -> str:
 def cores() -> int:
     """Cores that this process may use, which under SLURM are fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _gpu_count() -> int:
-    try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return 0
-    return len(listed.stdout.strip().splitlines())

@@ -48,7 +48,9 @@ def test_images_of_other_names_and_missing_ones(tmp_path: Path) -> None:
 
 
 def test_paths_are_relative_to_the_root(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "sub").mkdir(parents=True)
+    (tmp_path / "data" / "a.nii").touch()
+    (tmp_path / "data" / "sub" / "b.nii").touch()
     rows = [row(pre=str(tmp_path / "data" / "a.nii"), post1=r"sub\b.nii"), *ROWS[1:]]
     assert main([*sheet(tmp_path, rows=rows), "--root", str(tmp_path / "data")]) == 0
     datalist = load(tmp_path / "list.json")
@@ -76,13 +78,12 @@ def test_given_folds_are_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("header", "changed", "says"), [
     (HEADER.replace("patient_id,", ""), None, "exams.csv: column `patient_id` is missing"),
-    (HEADER.replace("left_malignant", "left_benign2"), None,
-     "unknown column `left_benign2`; rename it to `left_benign`, or name image columns"),
-    (HEADER.replace("post1", "foo"), None, "unknown column `foo`"),
+    (HEADER.replace("left_malignant", "outcome"), None, "column `left_malignant` is missing"),
+    (HEADER, row(patient_id="unknown"), "row 2: `patient_id` says that it is not known"),
     (HEADER.replace("post1", "pre"), None, "column `pre` is there twice"),
     (HEADER.replace("pre,post1", "note_a,note_b"), None, "no image column"),
     (HEADER, row(left_malignant="2"), "exams.csv, row 2: `left_malignant` is neither 0, 1 nor empty"),
-    (HEADER, row(right_benign="yes"), "row 2: `right_benign`"),
+    (HEADER, row(right_benign="maybe"), "row 2: `right_benign`"),
     (HEADER, row(exam_id=""), "row 2: `exam_id` is empty"),
     (HEADER, row(patient_id=""), "row 2: `patient_id` is empty"),
     (HEADER, row(exam_id="../x"), "row 2: `exam_id` may hold"),
@@ -141,11 +142,10 @@ def test_columns_of_lesions(tmp_path: Path, capsys) -> None:
     lesions = tmp_path / "lesions.csv"
     lesions.write_text("exam_id,side,x_mm,y_mm\n")
     assert "lesions.csv: column `z_mm`, `malignant` is missing" in refused(arguments, capsys)
-    lesions.write_text(LESIONS + ",size\n")
-    assert "lesions.csv: unknown column `size`" in refused(arguments, capsys)
     lesions.write_text(LESIONS + ",lesion_id,diameter_mm,kinetics,margin,note_a\n000,L,1,2,3,1,a,9,,,\n")
     assert main(arguments) == 0
     assert load(tmp_path / "list.json").exams[0].lesions[0].lesion_id == "a"
+    assert "left out" not in capsys.readouterr().err
     capsys.readouterr()
     lesions.write_text(LESIONS + ",lesion_id\n000,L,1,2,3,1,a\n000,L,1,2,4,1,a\n")
     (tmp_path / "list.json").unlink()
@@ -157,7 +157,7 @@ def test_a_refused_sheet_keeps_the_list_of_before(tmp_path: Path, capsys) -> Non
     before = (tmp_path / "list.json").read_bytes()
     assert main(sheet(tmp_path, rows=[row(left_malignant="2"), *ROWS[1:]])) == 2
     assert (tmp_path / "list.json").read_bytes() == before
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["exams.csv", "list.json"]
+    assert sorted(entry.name for entry in tmp_path.iterdir() if entry.is_file()) == ["exams.csv", "list.json"]
 
 
 def test_the_same_sheet_gives_the_same_file(tmp_path: Path) -> None:

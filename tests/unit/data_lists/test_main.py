@@ -46,7 +46,7 @@ def test_output_must_be_json_so_that_no_sheet_is_overwritten(tmp_path: Path, cap
 
 
 def test_as_a_program(tmp_path: Path) -> None:
-    arguments = sheet(tmp_path)
+    arguments = sheet(tmp_path, lesions=["000,L,1,2,3,1"])
     command = [sys.executable, "-m", "data_lists"]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

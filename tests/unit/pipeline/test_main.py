@@ -20,12 +20,13 @@ def test_every_verb_explains_itself(verb: str, capsys) -> None:
     assert ended.value.code == 0 and f"python -m pipeline {verb}" in said and "--" in said
 
 
-def test_an_unknown_verb_and_none_are_refused(capsys) -> None:
-    for words in (["rapport"], []):
-        with pytest.raises(SystemExit) as ended:
-            main(words)
-        assert ended.value.code == 2
-    assert "verify" in capsys.readouterr().err  # what there is
+def test_an_unknown_verb_is_refused_and_none_asks_for_help(capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["rapport"])
+    assert ended.value.code == 2 and "verify" in capsys.readouterr().err  # what there is
+    assert main([]) == 0
+    said = capsys.readouterr()
+    assert said.err == "" and all(verb in said.out for verb in VERBS)
 
 
 def test_input_that_cannot_be_used_is_one_line_and_a_status(tmp_path, capsys) -> None:

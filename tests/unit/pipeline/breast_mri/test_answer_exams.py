@@ -53,7 +53,8 @@ def test_the_answer_lies_on_the_exams_own_grid(tmp_path, capsys) -> None:
     affine = np.array([[-2.0, 0, 0, 5], [0, 3, 0, 6], [0, 0, 4, 7], [0, 0, 0, 1]])
     heat = MetaTensor(torch.rand(1, 6, 5, 4), meta={"original_affine": affine})
     result = {"probability": 0.7, "probabilities": {"L": 0.7, "R": 0.2}}
-    data = {"exam_id": "E1", "heat": heat, "image": torch.rand(2, 1, 8, 8, 4),
+    meta = {"breast_affines": [affine, affine], "spatial_shape": (6, 5, 4), "original_affine": affine}
+    data = {"exam_id": "E1", "heat": heat, "image": MetaTensor(torch.rand(2, 1, 8, 8, 4), meta=meta),
             "heatmap_breasts": torch.rand(2, 8, 8, 4), "result": result}
     save = SaveResultd("heat", tmp_path / "out")
     save(data)

@@ -10,6 +10,7 @@ import torch
 from evaluation import batch_of, evaluate, rows
 
 from pipeline.breast_mri.write_breasts import WritePredictions
+from pipeline.explain.stacks import load_stack
 
 AFFINE = np.diag([2.0, 3.0, 4.0, 1.0])
 LOGITS = torch.tensor([[0.0, 1.0], [2.0, 0.0]])  # softmax of the second: 1 / (1 + 1/e) and 1 / (1 + e²)
@@ -80,3 +81,21 @@ def test_maps_are_of_the_test_split_and_no_more_than_asked_for(tmp_path) -> None
     evaluate(again := WritePredictions(tmp_path, 0), (batch_of(case("L", 0)), torch.zeros(1, 2)))
     evaluate(again, (batch_of(case("R", 0)), torch.zeros(1, 2)))  # a second run begins afresh
     assert [row["side"] for row in rows(tmp_path / "predictions.csv")] == ["R"]
+
+
+def test_all_slices_are_kept_where_asked_counted_as_the_exam_s_file_counts(tmp_path) -> None:
+    heat = torch.zeros(2, 12, 10, 4)
+    heat[:, 4, 2, 3] = 0.7
+    # The exam has 8 slices of 2 mm, counted from above: the breast's slice z of 4 mm is its 7 - 2 z.
+    own = {"affine": [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, -2, 14], [0, 0, 0, 1]], "shape": [40, 40, 8]}
+    cases = [{**case("L", 1, lesions=[[2.0, 1.0, 3.0, 1]]), "exam_grid": own},
+             {**case("R", 0, "validation"), "exam_grid": own}]
+    evaluate(WritePredictions(tmp_path, 0, shown=1, stacks=True),
+             (batch_of(*cases), {"logits": LOGITS, "heatmap": heat}))
+    (path,) = (tmp_path / "stacks").iterdir()  # of the test breast alone
+    found = load_stack(path)
+    assert path.name == "E1_L.npz" and found.image.shape == (4, 10, 12)
+    assert found.numbers.tolist() == [7, 5, 3, 1] and found.total == 8 and found.aspect == 1.5
+    assert found.points.tolist() == [[2.0, 8.0, 3.0]] and found.malignant.tolist() == [1]
+    assert found.heat is not None and np.argwhere(found.heat).tolist() == [[3, 7, 4]]  # rows from anterior
+    assert np.unravel_index(found.image.argmax(), found.image.shape) == (3, 8, 2)

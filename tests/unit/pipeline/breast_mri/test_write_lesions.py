@@ -11,6 +11,7 @@ import torch
 from evaluation import batch_of, evaluate, rows
 
 from pipeline.breast_mri.write_lesions import PHASES, WriteLesionPredictions
+from pipeline.explain.stacks import load_stack
 from pipeline.report.parts.lesions import load_curves
 
 STORED = [*PHASES, "sub", "t2"]
@@ -62,3 +63,18 @@ def test_curves_are_the_files(tmp_path) -> None:
 def test_without_all_phases_there_are_no_curves(tmp_path, stored) -> None:
     evaluate(WriteLesionPredictions(tmp_path, 0, stored), (batch_of(slice_of("1", "none")), torch.zeros(1, 2)))
     assert [path.name for path in tmp_path.iterdir()] == ["predictions.csv"]
+
+
+def test_slices_of_test_lesions_are_kept_where_asked(tmp_path) -> None:
+    patches = np.zeros((3, 7, 8, 8), np.float16)
+    patches[1, 1, 2, 5] = 1.0  # post1, which is shown; rows and columns are turned as readers look
+    np.save(tmp_path / "a.npy", patches)
+    out = tmp_path / "out"
+    evaluate(WriteLesionPredictions(out, 0, STORED, stacks=True),
+             (batch_of(slice_of("1", tmp_path / "a.npy"), slice_of("2", tmp_path / "a.npy", split="validation")),
+              torch.zeros(2, 2)))
+    (path,) = (out / "stacks").iterdir()
+    found = load_stack(path)
+    assert found.names == {"exam_id": "E1", "side": "L", "lesion_id": "1"} and found.heat is None
+    assert found.image.shape == (3, 8, 8)
+    assert np.unravel_index(found.image.argmax(), found.image.shape) == (1, 5, 2)

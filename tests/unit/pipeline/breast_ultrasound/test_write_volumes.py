@@ -12,6 +12,7 @@ import torch
 from evaluation import evaluate, rows
 
 from pipeline.breast_ultrasound.write_volumes import WriteVolumes
+from pipeline.explain.stacks import load_stack
 from pipeline.explain.windows import WindowMap
 from pipeline.networks.center_point_resnet import CenterPointResNet
 from transforms.grid import Grid
@@ -82,3 +83,16 @@ def test_a_lesion_that_the_mask_lacks_gives_no_boxes(tmp_path, network) -> None:
     evaluate(WriteVolumes(network, tmp_path, maps=0), (case, found()))
     assert json.loads((tmp_path / "volumes.json").read_text())[0]["boxes"] is None
     assert not (tmp_path / "maps").exists()
+
+
+def test_slices_of_test_volumes_are_kept_where_asked(tmp_path, network) -> None:
+    center = [-5.5, -1.75, 30.0]  # voxel (11, 7, 15)
+    writer = WriteVolumes(network, tmp_path, stacks=True)
+    evaluate(writer, (volume("E1", [center]), found()), (volume("E2", [], split="validation"), found()))
+    (path,) = (tmp_path / "stacks").iterdir()
+    kept = load_stack(path)
+    assert kept.names == {"exam_id": "E1", "side": "L"} and kept.image.shape == (20, 30, 40)
+    assert kept.numbers.tolist() == list(range(20)) and kept.total == 20 and kept.aspect == 0.5
+    np.testing.assert_allclose(kept.points, [[11, 7, 15]], atol=1e-5)
+    assert kept.heat is not None  # the highest window's voxel is (11, 7, 15); `heat` is slice, row, column
+    assert np.unravel_index(kept.heat.argmax(), kept.heat.shape) == (15, 7, 11)

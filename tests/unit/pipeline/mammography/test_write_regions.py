@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.explain.stacks import load_stack
 from pipeline.mammography.regions import known
 from pipeline.mammography.write_regions import WriteRegions
 
@@ -43,3 +44,16 @@ def test_centers_in_native_pixels_and_a_picture_of_test_images(tmp_path) -> None
         np.testing.assert_allclose(picture["points"], [[20.0, 24.5]])  # column, row; the other finding was not seen
         assert picture["label"] == 1 and picture["score"] == pytest.approx(0.731059, abs=1e-6)
         assert np.unravel_index(picture["heat"].argmax(), (50, 50)) == (23, 18)  # first of the 5 × 5
+
+
+def test_a_picture_of_every_test_image_where_asked(tmp_path) -> None:
+    handler = WriteRegions(tmp_path / "regions.json", ABOUT, region=20, shown=0, stacks=True)
+    engine = batch()
+    handler.start(engine)
+    handler.collect(engine)
+    assert not (tmp_path / "maps").exists()
+    (path,) = (tmp_path / "stacks").iterdir()  # the other image trains
+    found = load_stack(path)
+    assert found.names == {"exam_id": "E1", "side": "L", "image_id": "L-CC"} and found.image.shape == (1, 50, 50)
+    np.testing.assert_allclose(found.points, [[20.0, 24.5, 0.0]])
+    assert found.heat is not None and np.unravel_index(found.heat.argmax(), found.heat.shape) == (0, 23, 18)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.report.figures import calibration_figure, ranking_figure, roc_figure
+from pipeline.report.figures import MOST, calibration_figure, colour, ranking_figure, roc_figure
 
 
 def variant(label: str, auroc: float | None) -> dict[str, Any]:
@@ -59,3 +59,9 @@ def test_a_study_of_many_shows_six_curves() -> None:
     many = {**METRICS, "variants": {str(i): variant(f"V{i}", 0.5 + i / 100) for i in range(9)}, "readers": {}}
     assert sum(word.startswith("V") for word in words(roc_figure(many))) == 6
     assert sum(word.startswith("V") for word in words(calibration_figure(many))) == 6
+
+
+def test_no_variant_repeats_the_colour_of_one_that_is_drawn() -> None:
+    drawn = [colour(i) for i in range(MOST)]
+    assert len(set(drawn)) == MOST
+    assert not set(drawn) & {colour(i) for i in range(MOST, 40)}

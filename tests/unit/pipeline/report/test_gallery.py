@@ -52,7 +52,7 @@ def test_twelve_evenly_over_the_kinds(tmp_path) -> None:
     for i in range(3):
         write_map(tmp_path / "maps" / f"x{i}.npz", label=0, score=0.9)
     run: Any = SimpleNamespace(variants=["main"], folds=[0], tested=[0], study={}, place=lambda variant, fold: tmp_path)
-    chosen, pictures = gallery(run, {"variants": {"main": {"threshold": [0.5]}}})
+    chosen, pictures = gallery(run, {"folds": [0], "variants": {"main": {"threshold": [0.5]}}})
     assert chosen == "main" and [p.kind for p in pictures] == [KINDS[0]] * 9 + [KINDS[2]] * 3
 
 
@@ -65,3 +65,13 @@ def test_a_damaged_map_is_one_line(tmp_path) -> None:
 def test_the_bar_runs_from_cold_to_hot() -> None:
     row = pixels(colour_bar())[0]
     assert len(row) == 128 and row[0].sum() < 0.1 and row[-1].sum() > 2
+
+
+def test_a_map_of_another_variant_s_score_is_held_against_that_variant_s_threshold(tmp_path) -> None:
+    write_map(tmp_path / "maps" / "a.npz", label=0, score=0.4, variant="holistic")
+    run: Any = SimpleNamespace(variants=["ensemble", "holistic"], folds=[0], tested=[0], study={},
+                               place=lambda variant, fold: tmp_path)
+    metrics = {"folds": [0], "variants": {"ensemble": {"threshold": [0.7]}, "holistic": {"threshold": [0.3]}}}
+    assert [picture.kind for picture in gallery(run, metrics)[1]] == [KINDS[2]]
+    metrics["variants"]["holistic"]["threshold"] = [None]  # validation lacked a class
+    assert [picture.kind for picture in gallery(run, metrics)[1]] == [KINDS[3]]

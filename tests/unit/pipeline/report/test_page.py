@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from pipeline.report.page import complete, count_text, duration, number, p_text, plus_minus
+from pipeline.report.page import complete, count_text, duration, number, p_text, plus_minus, summary_text
 
 
 def test_page_shows_the_numbers_of_metrics_json(metrics: Any, page: str) -> None:
@@ -98,3 +98,12 @@ def test_the_title_says_what_labels_rest_on_and_the_end_where_the_list_comes_fro
                                "Split": "held out", "Licence of the data": "credentialed", "In the list": "exams 12",
                                "Left out": "repeated views 3"}
     assert complete({"title": "A study"})["title"] == "A study"
+
+
+def test_one_fold_is_one_fold() -> None:
+    found = {"n": 9, "malignant": 4, "label": "A", "auroc": {"mean": 0.8, "ci95": [0.7, 0.9]}}
+    for folds, total, says in (([0], 1, "1 fold was run; it tests 9"), ([0], 5, "1 of 5 folds was run; it tests 9"),
+                               ([0], None, "1 fold was run; it tests"), ([0, 1], 2, "All 2 folds were run; together"),
+                               ([0, 1], 5, "2 of 5 folds were run; together they test 9")):
+        study = complete({"title": "t", "fold_count": total})
+        assert says in summary_text(study, {"folds": folds, "variants": {"a": found}})

@@ -44,7 +44,7 @@ def test_areas_of_models_and_readers(run) -> None:
     # Reader a: 5 beats four; 2 beats two ones and ties with one two. With the interval cancer's 1: ties with one.
     assert rows["reader_a"]["screening"]["mean"] == pytest.approx(6.5 / 8)
     assert rows["reader_a"]["all"]["mean"] == pytest.approx((3 + 1.5 + 0.5) / 9)
-    assert rows["first"]["paper"] == [0.94, 0.89] and rows["reader_all"]["paper"] == [0.987, 0.886]
+    assert rows["first"]["paper"] == [0.94, 0.89] and rows["reader_a"]["paper"] == [0.93, 0.836]
     gains = {(c["variant"], c["reader"], c["task"]): c["difference"] for c in found["comparisons"]}
     assert gains["first", "a", "screening"] == pytest.approx(-0.5 / 8) and len(gains) == 8
     assert found["counts"] == {"screen": 2, "interval": 1} and found["n"] == found["of"] == 6
@@ -168,3 +168,11 @@ def test_two_tables_of_one_report_agree_on_sensitivity_at_a_readers_specificity(
     here = readers(run, 100, 0)["a"]["variants"]
     for variant in ("first", "second"):
         assert here[variant]["sensitivity_at_specificity"] == there["variants"][variant]["mean"]
+
+
+@pytest.mark.parametrize(("more", "paper"), [((), [None, None]), (("b",), [0.987, 0.886]), (("b", "c"), [None, None])])
+def test_the_paper_s_two_readers_stand_beside_the_sum_of_two_alone(run, more, paper) -> None:
+    for folds in run.tables.values():
+        folds[0] = folds[0].assign(**{f"reader_{name}": 3 for name in more})
+    rows = {row["name"]: row for row in screening(run, 100, 0)["rows"]}
+    assert rows["reader_all"]["paper"] == paper

@@ -78,3 +78,14 @@ def test_a_worker_whose_master_was_killed_is_not_joined_by_another(tmp_path) -> 
     assert holder(step.folder) is not None
     Runner(1).run_chain([step], 1, "l")
     assert said(step) == ["one one+ "]  # the second began when the first had ended, and went on where that was
+
+
+def test_the_log_is_named_at_once_and_what_is_left_is_told_after_the_first_step(tmp_path, capsys) -> None:
+    chains = [[command(tmp_path / word, word) for word in words] for words in (("a", "b"), ("c", "d"))]
+    runner = Runner(1)
+    runner.total = 4
+    runner.run_all(chains, "labels")
+    said = capsys.readouterr().out.splitlines()
+    assert said[1] == f"  log: {tmp_path / 'a' / 'log.train.txt'}"
+    done = [line for line in said if line.startswith("[")]
+    assert [line.partition(" left for ")[2] for line in done] == ["3 steps", "2 steps", "1 step", ""]
