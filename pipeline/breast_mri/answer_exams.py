@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from monai.config import KeysCollection
-from monai.data.utils import list_data_collate
 from monai.transforms import MapTransform
 
 from pipeline import answers
 from pipeline.errors import InputError
-from pipeline.files.atomic import write_volume
 from transforms.breast_mri.dicom_exam import study_uids
 from transforms.breast_mri.exam_files import find_contrasts
 from transforms.load import is_image
@@ -59,19 +57,8 @@ def _is_one_study(folder: Path) -> bool:
         return False
 
 
-def collate(exams: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """A batch of one exam: `image` becomes `(1, S, C, X, Y, Z)`, everything else is kept in a list of one."""
-    if len(exams) != 1:
-        raise ValueError(f"exams go one at a time, got {len(exams)}")
-    # By MONAI's collate, so that the engine's decollation gives back the whole meta.
-    image = list_data_collate([{"image": exams[0]["image"]}])["image"]
-    return {**{key: [value] for key, value in exams[0].items()}, "image": image}
-
-
 class SaveResultd(MapTransform):
-    """Write `<exam>_heatmap.nii.gz`, `<exam>_result.json` and the picture `<exam>_preview.png`, all or none.
-
-    The map has the exam's own grid; its header carries no name, date or path.
+    """Write an answer (`pipeline.answers.saved`), with each breast in the slice of its hottest voxel as picture.
 
     Args:
         keys: key of the map, `(1, X, Y, Z)`.
@@ -93,15 +80,9 @@ class SaveResultd(MapTransform):
             return result
         from pipeline.breast_mri.preview import save_preview  # matplotlib is slow to import and servers do without it
 
-        name = str(result["exam_id"])
-        heat = result[self.keys[0]]
-        told = {"exam_id": name, **result["result"], "notes": result.get("notes", "").splitlines()}
-        with answers.answer(self.output_dir, name, told, answers.digests_of(result[self.image_key])) as folder:
-            write_volume(folder / f"{name}_heatmap.nii.gz", heat[0].cpu(), heat.meta["original_affine"])
-            save_preview(result[self.image_key], result["heatmap_breasts"], result["result"],
+        told = f"probability of malignancy {json.dumps(result['result']['probabilities'])}"
+        with answers.saved(result, self.keys[0], self.output_dir, told, self.image_key) as (folder, name):
+            breasts = result[self.image_key]
+            save_preview(breasts.reshape(-1, *breasts.shape[-4:]), result["heatmap_breasts"], result["result"],
                          folder / f"{name}_preview.png", self.shown)
-        for note in told["notes"]:
-            print(f"{name}: note: {note}", flush=True)
-        print(f"{name}: probability of malignancy {json.dumps(result['result']['probabilities'])}; heat map, picture "
-              f"and result.json in {self.output_dir}", flush=True)
         return result
