@@ -23,7 +23,8 @@ VERBS = {
     "study": ("pipeline.study", "run a paper's table: prepare, train and evaluate its variants over the folds"),
     "combine": ("pipeline.study.combine", "make a variant of others' predictions: mean, or ensemble selection"),
     "report": ("pipeline.report.command", "turn a study's predictions into metrics.json and report.html"),
-    "export": ("pipeline.serve.export", "write a trained bundle as one folder to share or to serve"),
+    "export": ("pipeline.serve.export", "write a trained bundle as one folder or zip to share or to serve"),
+    "predict": ("pipeline.serve.predict", "answer exams with an exported bundle: result, heat map and picture"),
 }
 
 

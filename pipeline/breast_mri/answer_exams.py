@@ -41,7 +41,10 @@ def find(path: Path | str, channels: Sequence[str]) -> list[dict[str, Any]]:
     if not exams:
         raise InputError(f"{root.name}: holds no image; expected {', '.join(channels)} as .nii.gz, or one 4D file")
     if len(exams) == 1:  # of several, each is judged when its turn comes
-        find_contrasts(exams[0], channels)
+        chosen: dict[str, str] = {}
+        find_contrasts(exams[0], channels, chosen)
+        if chosen:
+            print(f"{answers.name_of(root)}: {'; '.join(f'{c} is {what}' for c, what in chosen.items())}", flush=True)
     found = [{"image": str(exam), "exam_id": answers.name_of(exam)} for exam in exams]
     answers.check_distinct([exam["exam_id"] for exam in found])
     return found
