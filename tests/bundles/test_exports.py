@@ -52,7 +52,8 @@ def tiny(tiny_prepared, tiny_lesions, tiny_crops, tiny_views) -> dict[str, tuple
             "naive_1e-4", {"breasts": (["train", "naive"], {})}, {"matrix": [128, 128, 8], "rows": 64},
             {"spread": 2.0, "map": "without"})),
         "breast_mri_transfer": (tiny_lesions, Tiny(
-            "pre+post4+sub", {"train": (["train"], {"channels": ["pre", "post4", "sub"], "image_size": 32})},
+            "pre+post4+sub", {"train": (["train"], {"channels": ["pre", "post4", "sub"], "image_size": 32,
+                                                            "weights": None})},
             {"patch_size": 12, "iterations": [2], "shrink_factor": [1, 1, 1], "channels": ["pre", "post1", "t2"]})),
         "breast_ultrasound_center_point": (tiny_crops, Tiny(
             "center_point", {"train": (["train"], {"shape": [8, 32, 32], "widths": [4, 4, 4, 4]})}, {},
