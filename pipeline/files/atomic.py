@@ -79,6 +79,12 @@ def write_text(path: Path | str, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_bytes(path: Path | str, content: bytes) -> None:
+    """Write bytes as they are."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_json(path: Path | str, content: Any) -> None:
     """Write JSON; numbers that are not finite are refused."""
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")

@@ -18,11 +18,12 @@ from typing import Any
 from pipeline import __version__
 from pipeline.errors import InputError, one_line
 from pipeline.files.archives import zip_folder
-from pipeline.files.atomic import write_text
+from pipeline.files.atomic import write_bytes, write_text
 from pipeline.serve import card
 from pipeline.serve.trained import Trained, read_trained, receipt_of, weight_names
 from pipeline.serve.wheel import wheel
 from pipeline.study.plan import read_config
+from pipeline.training.settings import check_settings
 
 MARK = "export.json"  # in the folder: what we made, and may replace
 MODEL = "model.pt"  # the network's; MONAI Label takes the shortest name
@@ -127,6 +128,7 @@ def _write(work: Path, bundle: Path, inference: dict[str, Any], trained: Trained
         inference[key] = _PATHS.format(files[key])
     _take(inference, trained.settings)
     inference["threshold"] = trained.threshold
+    check_settings(inference)
     _json(work / "configs" / "inference.json", inference)
     for name, (paths, settings) in trained.configs.items():
         base, *overlays = paths  # one alone may be an overlay itself, as evaluate.yaml is
@@ -138,9 +140,7 @@ def _write(work: Path, bundle: Path, inference: dict[str, Any], trained: Trained
     if trained.report is not None:
         shutil.copyfile(trained.report, work / "docs" / "metrics.json")
     library, content = wheel()
-    (work / "wheels").mkdir()
-    with (work / "wheels" / library).open("xb") as file:
-        file.write(content)
+    write_bytes(work / "wheels" / library, content)
     parser = ConfigParser({**inference})
     shape = [int(n) for n in parser.get_parsed_content("input_shape")]
     own = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
