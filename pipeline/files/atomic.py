@@ -131,10 +131,10 @@ def write_volume(path: Path | str, array: Any, affine: Any, steps: int | None = 
     import nibabel as nib  # slow to import, and only volumes need it
 
     array = np.asarray(array)
-    coarse = steps is not None and array.dtype.kind == "f"
-    image = nib.Nifti1Image(np.rint(array * steps).astype(np.uint8) if coarse else array, np.asarray(affine))
+    coarse = steps if array.dtype.kind == "f" else None
+    image = nib.Nifti1Image(np.rint(array * coarse).astype(np.uint8) if coarse else array, np.asarray(affine))
     if coarse:
-        image.header.set_slope_inter(1 / steps, 0)
+        image.header.set_slope_inter(1 / coarse, 0)
     image.header.set_xyzt_units("mm", "sec")
     with replacing(path, ".nii.gz") as temporary:
         nib.save(image, temporary)

@@ -139,8 +139,8 @@ def _write(work: Path, bundle: Path, inference: dict[str, Any], trained: Trained
     shutil.copytree(bundle / "docs", work / "docs", copy_function=shutil.copyfile)
     if trained.report is not None:
         shutil.copyfile(trained.report, work / "docs" / "metrics.json")
-    library, content = wheel()
-    write_bytes(work / "wheels" / library, content)
+    library, packed = wheel()
+    write_bytes(work / "wheels" / library, packed)
     parser = ConfigParser({**inference})
     shape = [int(n) for n in parser.get_parsed_content("input_shape")]
     own = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))

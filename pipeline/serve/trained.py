@@ -75,7 +75,7 @@ def read_trained(bundle: Path, run: Path, variant: str | None, fold: int | None,
     folds = [*study["folds"], *([final] if final is not None else [])]
     if fold is None and final is None:
         raise InputError(f"{run.name}: has no final fold; add --fold, one of {', '.join(map(str, folds))}")
-    fold = final if fold is None else fold
+    fold = int(final if fold is None else fold)  # type: ignore[arg-type]  # one of them is there
     if fold not in folds:
         raise InputError(f"--fold {fold}: not in {run.name}; it has {', '.join(map(str, folds))}")
     place = run / variant / f"fold{fold}"
