@@ -70,7 +70,7 @@ def _about(trained: Trained) -> list[str]:
     what = "on the held-out exams" if about["final"] else "means over the study's folds, on exams not trained on"
     table = [f"| {name} | {value:.3f} |" for name, value in trained.metrics.items()]
     return [*lines, f"Figures of the variant, {what}, a row {'an' if str(about['unit'])[:1] in 'aeiou' else 'a'} "
-            f"{about['unit']} (docs/metrics.json has their intervals):", "", "| | |", "|---|---|", *table]
+            f"{about['unit']} ([metrics.json](metrics.json) has their intervals):", "", "| | |", "|---|---|", *table]
 
 
 def sums(folder: Path) -> str:

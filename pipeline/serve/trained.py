@@ -17,7 +17,9 @@ from pipeline.errors import InputError
 from pipeline.files.receipts import SUFFIX
 from pipeline.files.tables import read_results
 from pipeline.metrics import youden_threshold
-from pipeline.study.plan import read_config, subset_variants
+from pipeline.prediction_rows import UNKNOWN
+from pipeline.study.generators import trained_variants
+from pipeline.study.plan import read_config
 from pipeline.training.settings import PATH, SETTINGS
 
 # Settings of an answer, not of a training.
@@ -123,7 +125,7 @@ def _study(bundle: Path, run: Path) -> dict[str, Any]:
 def _variant(bundle: Path, run: Path, study: Mapping[str, Any], variant: str | None) -> tuple[dict[str, Any], str]:
     """A variant's entry of `study.yaml`, and its name."""
     plan = read_config(bundle / "configs" / "study.yaml")
-    entries = subset_variants(plan["subsets"]) if "subsets" in plan else plan["variants"]
+    entries = trained_variants(plan)
     there = list(study["variants"])
     if variant is None and len(there) > 1 and "subsets" in plan:
         raise InputError(f"{run.name}: add --variant, one of {', '.join(there)}")
@@ -162,7 +164,10 @@ def _threshold(run: Path, variant: str, fold: int, row: str, study: Mapping[str,
         if not path.is_file():
             continue
         table = read_results(path, ("split", "label", "score"), "run the study again", dtype=str)
-        chosen = table[(table["split"] == "validation") & (table["variant"] == row if "variant" in table else True)]
+        tasks = study.get("tasks") or (list(table["task"]) if "task" in table else [""])
+        wanted = {"split": "validation", "variant": row, "task": tasks[0]}
+        chosen = table[np.logical_and.reduce([table[key] == value for key, value in wanted.items() if key in table])]
+        chosen = chosen[~chosen["label"].isin(UNKNOWN)]
         label, score = chosen["label"].astype(float).astype(int), chosen["score"].astype(float)
         value = float(youden_threshold(label, score)) if label.nunique() == 2 else np.nan
         if np.isfinite(value):
