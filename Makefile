@@ -9,10 +9,11 @@ EXAMS  ?= 240
 TORCH  ?= auto
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BUNDLE := bundles/breast_mri_curriculum
+SHELL  := /bin/bash
 export CONSTRAINTS ?= constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-breast_mri_curriculum demo-breast_mri_transfer demo-breast_mri_doubly_deep demo-breast_ultrasound_center_point demo-mammography_attention test test-fast e2e lint bench clean
+.PHONY: help venv demo demo-breast_mri_curriculum demo-breast_mri_transfer demo-breast_mri_doubly_deep demo-breast_ultrasound_center_point demo-mammography_attention label-demo test test-fast e2e lint bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "%-37s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +60,22 @@ demo-mammography_attention: venv  ## the mammography paper on synthetic screenin
 	$(BIN)/python -m data_lists csv $(DEMO)/mammography/cohort/exams.csv --modality MG -o $(DEMO)/mammography/cohort.json
 	$(BIN)/python -m pipeline study bundles/mammography_attention --datalist $(DEMO)/mammography/cohort.json --out $(DEMO)/mammography/run --preset demo --folds $(FOLDS)
 	$(BIN)/python -m pipeline report $(DEMO)/mammography/run
+
+LABEL ?= $(DEMO)/label
+STEM  := $(DEMO)/exported
+# bundle : study : datalist, of the demos; those that were run are served
+SERVED := breast_mri_curriculum:$(DEMO)/run:$(DEMO)/cohort.json breast_mri_transfer:$(DEMO)/transfer/run:$(DEMO)/transfer/cohort.json breast_ultrasound_center_point:$(DEMO)/ultrasound/run:$(DEMO)/ultrasound/cohort.json mammography_attention:$(DEMO)/mammography/run:$(DEMO)/mammography/cohort.json
+
+label-demo: venv  ## serve what the demos trained with MONAI Label on loopback, ask each model, show the answers, stop
+	test -x $(LABEL)/bin/python || $(PYTHON) -m venv $(LABEL)
+	$(LABEL)/bin/pip install --quiet --constraint $(CONSTRAINTS) --requirement docker/label-constraints.txt .
+	$(LABEL)/bin/pip install --quiet --no-deps monailabel==0.8.5 torchvision==0.28.0
+	pairs=""; for each in $(SERVED); do IFS=: read bundle run list <<< "$$each"; \
+	  if [ -f $$run/study.json ]; then fold=""; case $$bundle in breast_ultrasound*) ;; *) fold="--fold 0";; esac; \
+	    variant=""; [ $$bundle = breast_mri_transfer ] && variant="--variant pre+post4+sub"; \
+	    $(BIN)/python -m pipeline export bundles/$$bundle --run $$run $$fold $$variant -o $(STEM) || exit 2; \
+	    pairs="$$pairs $(STEM)/$$bundle=$$list"; fi; done; \
+	  $(BIN)/python -m pipeline.serve.label $$pairs --python $(LABEL)/bin/python --log $(DEMO)/label.log
 
 # One process a core, each with one thread; a file's tests stay together, because they share what they trained.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile

@@ -25,7 +25,8 @@ VERBS = {
     "combine": ("pipeline.study.combine", "make a variant of others' predictions: mean, or ensemble selection"),
     "report": ("pipeline.report.command", "turn a study's predictions into metrics.json and report.html"),
     "settings": ("pipeline.bundle_settings", "list what a bundle's config can be told, with meaning and unit"),
-    "export": ("pipeline.serve.export", "write a trained bundle as one folder to share or to serve"),
+    "export": ("pipeline.serve.export", "write a trained bundle as one folder or zip to share or to serve"),
+    "predict": ("pipeline.serve.predict", "answer exams with an exported bundle: result, heat map and picture"),
 }
 
 

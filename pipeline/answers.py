@@ -1,7 +1,11 @@
 """Answers to exams as users have them: what they are called, how they are written, and going on after a bad one.
 
-An answer is a few files whose names begin with the exam's. They appear together or not at all, and never in the place
-of another exam's answer.
+Each bundle's inference ends in two steps: `…Resultd` computes (`transforms.answer`), `Save…d` writes. A host that sends
+no `exam_id`, as MONAI Label, is answered by the first alone.
+
+An answer is a few files whose names begin with the exam's: `NAME_result.json`, the map `NAME_heatmap.nii.gz`, the
+picture `NAME_preview.png`, and what else a bundle has. They appear together or not at all, and never in the place of
+another exam's answer.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError, one_line
-from pipeline.files.atomic import write_json
+from pipeline.files.atomic import write_json, write_volume
 from pipeline.names import RULE, is_name, twins
 
 ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom", ".png", ".tiff", ".tif")
@@ -50,11 +54,10 @@ def check_distinct(names: Sequence[str]) -> None:
 
 
 @contextmanager
-def answer(folder: Path | str, name: str, result: dict[str, Any], digests: Mapping[str, str],
-           ending: str = "result") -> Iterator[Path]:
+def answer(folder: Path | str, name: str, result: dict[str, Any], digests: Mapping[str, str]) -> Iterator[Path]:
     """Write an exam's answer: yields a folder for its files, which are moved to `folder` once all of them are there.
 
-    `NAME_ENDING.json` is written of `result`; it holds a digest of the exam's files, by which the answer of another
+    `NAME_result.json` is written of `result`; it holds a digest of the exam's files, by which the answer of another
     exam of that name is told.
 
     Args:
@@ -62,7 +65,6 @@ def answer(folder: Path | str, name: str, result: dict[str, Any], digests: Mappi
         name: the exam's.
         result: for the JSON; `source` is added.
         digests: SHA-256 of each of the exam's files; where they are not known, no answer is ever replaced.
-        ending: of the JSON's name.
 
     Raises:
         InputError: the folder cannot be written, holds another exam's answer of that name, or a number of the result
@@ -74,7 +76,7 @@ def answer(folder: Path | str, name: str, result: dict[str, Any], digests: Mappi
         raise InputError(f"{name}: the network's answer is no number; give the weights and settings that belong "
                          "together")
     result["source"] = source
-    table = f"{name}_{ending}.json"
+    table = f"{name}_result.json"
     if (folder / table).exists() and (source is None or _source(folder / table) != source):
         raise InputError(f"{folder.name}: holds the answer of another exam called {name}; choose another --output_dir")
     work = None
@@ -104,9 +106,40 @@ def _demand_room(folder: Path, name: str, files: list[str], source: str | None) 
         raise InputError(f"{folder.name}: holds {taken[0]} of another exam called {name}; choose another --output_dir")
 
 
-def digests_of(image: Any) -> dict[str, str]:
-    """What the transform that read an exam's files noted of them in the image's meta; empty where it noted nothing."""
-    return dict(getattr(image, "meta", {}).get("digests", {}))
+@contextmanager
+def saved(data: Mapping[Any, Any], key: Any, output_dir: Path | str, said: str,
+          image_key: str = "image", steps: int | None = None) -> Iterator[tuple[Path, str]]:
+    """Write the answer that a `…Resultd` left in an exam's dictionary, and say so.
+
+    Yields the folder for the picture and what else there is, and the exam's name, with which their names begin.
+
+    Args:
+        data: `exam_id`, `result`, the map under `key`, and the image, whose meta has the files' `digests`.
+        key: of the map, `(1, X, Y, Z)`; its header carries no name, date or path.
+        output_dir: where the files go.
+        said: what is printed of the answer.
+        image_key: of the image.
+        steps: of the map, as of `pipeline.files.atomic.write_volume`.
+
+    Raises:
+        InputError: as `answer`.
+    """
+    name, heat = str(data["exam_id"]), data[key]
+    told = {"exam_id": name, **data["result"]}
+    digests = dict(getattr(data[image_key], "meta", {}).get("digests", {}))
+    with answer(output_dir, name, told, digests) as folder:
+        write_volume(folder / f"{name}_heatmap.nii.gz", heat[0].cpu(), heat.meta["original_affine"], steps)
+        yield folder, name
+    for note in told.get("notes", ()):
+        print(f"{name}: note: {note}", flush=True)
+    print(f"{name}: {said}; in {output_dir}", flush=True)
+
+
+def collate(exams: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A batch of one exam: its `image` gets a first axis, everything else is kept as it is."""
+    if len(exams) != 1:
+        raise ValueError(f"exams go one at a time, got {len(exams)}")
+    return {**exams[0], "image": exams[0]["image"][None]}
 
 
 def _source(path: Path) -> str | None:

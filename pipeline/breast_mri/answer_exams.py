@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 from monai.config import KeysCollection
-from monai.data.utils import list_data_collate
 from monai.transforms import MapTransform
 
 from pipeline import answers
 from pipeline.errors import InputError
-from pipeline.files.atomic import write_volume
 from transforms.breast_mri.dicom_exam import study_uids
 from transforms.breast_mri.exam_files import find_contrasts
 from transforms.grid import Grid, triple
@@ -45,7 +43,10 @@ def find(path: Path | str, channels: Sequence[str]) -> list[dict[str, Any]]:
     if not exams:
         raise InputError(f"{root.name}: holds no image; expected {', '.join(channels)} as .nii.gz, or one 4D file")
     if len(exams) == 1:  # of several, each is judged when its turn comes
-        find_contrasts(exams[0], channels)
+        chosen: dict[str, str] = {}
+        find_contrasts(exams[0], channels, chosen)
+        if chosen:
+            print(f"{answers.name_of(root)}: {'; '.join(f'{c} is {what}' for c, what in chosen.items())}", flush=True)
     found = [{"image": str(exam), "exam_id": answers.name_of(exam)} for exam in exams]
     answers.check_distinct([exam["exam_id"] for exam in found])
     return found
@@ -61,19 +62,8 @@ def _is_one_study(folder: Path) -> bool:
         return False
 
 
-def collate(exams: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """A batch of one exam: `image` becomes `(1, S, C, X, Y, Z)`, everything else is kept in a list of one."""
-    if len(exams) != 1:
-        raise ValueError(f"exams go one at a time, got {len(exams)}")
-    # By MONAI's collate, so that the engine's decollation gives back the whole meta.
-    image = list_data_collate([{"image": exams[0]["image"]}])["image"]
-    return {**{key: [value] for key, value in exams[0].items()}, "image": image}
-
-
 class SaveResultd(MapTransform):
-    """Write `<exam>_heatmap.nii.gz`, `<exam>_result.json` and the picture `<exam>_preview.png`, all or none.
-
-    The map has the exam's own grid; its header carries no name, date or path.
+    """Write an answer (`pipeline.answers.saved`), with each breast in the slice of its hottest voxel as picture.
 
     Args:
         keys: key of the map, `(1, X, Y, Z)`.
@@ -95,19 +85,13 @@ class SaveResultd(MapTransform):
             return result
         from pipeline.breast_mri.preview import save_preview  # matplotlib is slow to import and servers do without it
 
-        name = str(result["exam_id"])
-        heat = result[self.keys[0]]
-        told = {"exam_id": name, **result["result"], "notes": result.get("notes", "").splitlines()}
-        with answers.answer(self.output_dir, name, told, answers.digests_of(result[self.image_key])) as folder:
-            write_volume(folder / f"{name}_heatmap.nii.gz", heat[0].cpu(), heat.meta["original_affine"])
-            meta = result[self.image_key].meta
-            places = [Grid(triple(breast.shape), np.asarray(affine)) for breast, affine in
-                      zip(result["heatmap_breasts"], meta["breast_affines"], strict=True)]
+        told = f"probability of malignancy {json.dumps(result['result']['probabilities'])}"
+        with answers.saved(result, self.keys[0], self.output_dir, told, self.image_key) as (folder, name):
+            breasts = result[self.image_key]
+            meta, maps = breasts.meta, result["heatmap_breasts"]
+            places = [Grid(triple(each.shape), np.asarray(affine)) for each, affine in
+                      zip(maps, meta["breast_affines"], strict=True)]
             exam = Grid(triple(meta["spatial_shape"]), np.asarray(meta["original_affine"]))
-            save_preview(result[self.image_key], result["heatmap_breasts"], result["result"],
+            save_preview(breasts.reshape(-1, *breasts.shape[-4:]), maps, result["result"],
                          folder / f"{name}_preview.png", places, exam, self.shown)
-        for note in told["notes"]:
-            print(f"{name}: note: {note}", flush=True)
-        print(f"{name}: probability of malignancy {json.dumps(result['result']['probabilities'])}; heat map, picture "
-              f"and result.json in {self.output_dir}", flush=True)
         return result

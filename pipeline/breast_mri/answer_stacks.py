@@ -16,8 +16,9 @@ from pipeline import answers
 from pipeline.breast_mri.map_records import peak_of, plane_picture
 from pipeline.breast_mri.slice_stacks import KINDS, TASKS, answers_of
 from pipeline.files.atomic import replacing, write_volume
+from transforms.answer import answered
 from transforms.breast_mri.breasts import SIDES
-from transforms.breast_mri.exam_maps import as_shown, maps_to_exam
+from transforms.breast_mri.exam_maps import maps_to_exam
 from transforms.grid import Grid, triple
 
 NAMES = {"L": "left", "R": "right"}
@@ -37,14 +38,14 @@ class FourAnswersResultd(MapTransform):
     Args:
         keys: where the map is put, e.g. `pred`.
         image_key: the exam, as `transforms.LoadSliceStackd` places it.
-        output: `float` or `labels`.
+        output, threshold: as of `transforms.answer.answered`.
     """
 
     def __init__(self, keys: KeysCollection, image_key: str = "image", output: str = "float",
-                 allow_missing_keys: bool = False) -> None:
+                 threshold: float | None = None, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
         self.image_key = image_key
-        self.output = output
+        self.output, self.threshold = output, threshold
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
@@ -59,15 +60,9 @@ class FourAnswersResultd(MapTransform):
         result["answer_maps"] = torch.stack([maps_to_exam(each[None], [np.asarray(meta["stack_affine"])], exam)
                                              for each in maps])
         heat = result["answer_maps"][answers_of("malignant")].amax(dim=0)
-        result[key], told = as_shown(heat, result, meta, self.output)
-        result["result"] = {
-            "type": "malignancy",
-            "probability": max(found[side, "malignant"] for side in SIDES),
-            "probabilities": {side: {kind: found[side, kind] for kind in KINDS} for side in SIDES},
-            "heatmap": told,
-        }
-        result["result_extension"] = ".nii.gz"
-        return result
+        told = {"type": "malignancy", "probability": max(found[side, "malignant"] for side in SIDES),
+                "probabilities": {side: {kind: found[side, kind] for kind in KINDS} for side in SIDES}}
+        return answered(result, key, told, heat, meta, self.output, self.threshold)
 
 
 class SaveFourAnswersd(MapTransform):
@@ -92,21 +87,14 @@ class SaveFourAnswersd(MapTransform):
         result = dict(data)
         if "exam_id" not in result:  # not from `find`: a server, which sends the answer itself
             return result
-        name = str(result["exam_id"])
-        heat = result[self.keys[0]]
-        affine = heat.meta["original_affine"]
-        told = {"exam_id": name, **result["result"], "notes": result.get("notes", "").splitlines()}
-        with answers.answer(self.output_dir, name, told, answers.digests_of(result[self.image_key])) as folder:
-            write_volume(folder / f"{name}_heatmap.nii.gz", heat[0].cpu(), affine)
+        told, affine = result["result"]["probabilities"], result[self.keys[0]].meta["original_affine"]
+        shown = ", ".join(f"{NAMES[side]} {kind} {told[side][kind]:.3f}" for side, kind in TASKS)
+        with answers.saved(result, self.keys[0], self.output_dir, f"probability of a finding: {shown}",
+                           self.image_key) as (folder, name):
             for (side, kind), each in zip(TASKS, result["answer_maps"], strict=True):
                 write_volume(folder / f"{name}_{NAMES[side]}_{kind}.nii.gz", each.cpu(), affine)
-            _picture(result[self.image_key][0], result["stack_maps"], told["probabilities"],
+            _picture(result[self.image_key].flatten(0, -4)[0], result["stack_maps"], told,
                      folder / f"{name}_preview.png")
-        for note in told["notes"]:
-            print(f"{name}: note: {note}", flush=True)
-        shown = ", ".join(f"{NAMES[side]} {kind} {told['probabilities'][side][kind]:.3f}" for side, kind in TASKS)
-        print(f"{name}: probability of a finding: {shown}; maps, picture and result.json in {self.output_dir}",
-              flush=True)
         return result
 
 

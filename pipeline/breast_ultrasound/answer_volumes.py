@@ -6,8 +6,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
+import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
@@ -19,9 +19,12 @@ from pipeline.errors import InputError
 from pipeline.explain.grad_cam import slab_map
 from pipeline.explain.windows import WindowMap
 from pipeline.files.tables import read_table
+from transforms.answer import answered
+from transforms.breast_ultrasound.volume import AXES
 from transforms.grid import Grid
 from transforms.load import is_image
 
+STEPS = 255  # of a map's values
 SHARE = 0.3  # of the map in an overlay; the image has the rest (§2)
 
 
@@ -60,58 +63,75 @@ def _centers(path: Path | str) -> dict[str, list[list[float]]]:
     return found
 
 
-def collate(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """A batch of one volume: `image` `(1, 1, Z, Y, X)`, everything else as it is."""
-    if len(cases) != 1:
-        raise ValueError(f"volumes go one at a time, got {len(cases)}")
-    image = cases[0]["image"]
-    return {**cases[0], "digests": answers.digests_of(image),
-            "image": (image.as_tensor() if hasattr(image, "as_tensor") else image)[None]}
+class VolumeResultd(MapTransform):
+    """Turn the network's answer for a volume into what users and MONAI Label read.
+
+    Of the answer of `SlidingWindows` it makes `result`: `probability`, the likeliest window's, and `candidates`, points
+    in RAS mm with their `probability`, the hottest first. The map, on the file's own grid, in steps of 1/255, is put
+    under the key, as of `transforms.answer.answered`; `windows` and `hot` keep it as it was found, and its points.
+
+    Args:
+        keys: of the answer, which the map replaces.
+        image_key: the volume, with its file's meta.
+        axes: what the file's three axes are.
+        most: so many candidates are kept.
+        output, threshold: as of `transforms.answer.answered`.
+    """
+
+    def __init__(self, keys: KeysCollection, image_key: str = "image", axes: Sequence[str] = AXES, most: int = 20,
+                 output: str = "float", threshold: float | None = None, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.image_key = image_key
+        self.order = [list(AXES).index(name) for name in axes]
+        self.most = int(most)
+        self.output, self.threshold = output, threshold
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        key = self.keys[0]
+        answer, grid, volume = data[key], data["grid"], data["volume_grid"]
+        mapped, hot = WindowMap.of(answer), spots(answer, grid, self.most)
+        points = [{"center_mm": np.round(point, 2).tolist(), "probability": round(float(score), 6)}
+                  for point, score in zip(hot.points, hot.scores, strict=True)]
+        told = {"type": "lesion", "probability": round(float(answer["logits"].sigmoid()), 6), "candidates": points}
+        whole = mapped.on(grid, volume).whole(volume.shape).transpose(self.order)
+        heat = torch.from_numpy(whole).float().div_(STEPS)
+        result = answered(data, key, told, heat, data[self.image_key].meta, self.output, self.threshold)
+        return {**result, "windows": mapped, "hot": hot}
 
 
 class SaveVolumed(MapTransform):
-    """Write an answer: `<name>_heatmap.nii.gz`, `_candidates.csv`, `_result.json` and the picture `_preview.png`.
+    """Write an answer (`pipeline.answers.saved`), and the candidates as `<name>_candidates.csv`.
 
-    The map has the volume's own grid: probability 0–1, stored in steps of 1/255. Candidates are points in RAS mm with
-    their scores, the hottest first; the CSV has them as voxels, in the challenge's format.
+    The CSV has them as voxels, in the challenge's format; the picture has the slice of the hottest spot and of each
+    known centre.
 
     Args:
-        keys: key of the answer of `SlidingWindows`.
+        keys: key of the map.
         network: the network, for the paper's map of the slab around a slice.
         output_dir: where the files go.
-        most: so many candidates are kept.
     """
 
-    def __init__(self, keys: KeysCollection, network: Any, output_dir: Path | str, most: int = 20,
+    def __init__(self, keys: KeysCollection, network: Any, output_dir: Path | str,
                  allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
         self.network = network
         self.output_dir = Path(output_dir)
-        self.most = int(most)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
-        answer, name, grid = result[self.keys[0]], str(result["exam_id"]), result["grid"]
-        mapped, hot = answer["map"], spots(answer, grid, self.most)
-        points = [{"center_mm": np.round(point, 2).tolist(), "probability": round(float(score), 6)}
-                  for point, score in zip(hot.points, hot.scores, strict=True)]
-        result["result"] = {"exam_id": name, "probability": round(float(answer["logits"].sigmoid()), 6),
-                            "candidates": points}
-        result["result"]["notes"] = result.get("notes", "").splitlines()
+        if "exam_id" not in result:  # not from `find`: a server, which sends the answer itself
+            return result
+        told, hot, grid = result["result"], result["hot"], result["grid"]
+        points = told["candidates"]
+        said = f"{len(points)} candidates, the first at {points[0]['center_mm']} mm" if points else "no candidate"
         at = hot.points[0] if len(hot) else grid.to_world((np.asarray(grid.shape) - 1) / 2)
-        with answers.answer(self.output_dir, name, result["result"], result["digests"]) as folder:
-            image = nib.Nifti1Image(mapped.whole(grid.shape), grid.affine)
-            image.header.set_slope_inter(1 / 255, 0)
-            image.header.set_xyzt_units("mm", "sec")
-            nib.save(image, folder / f"{name}_heatmap.nii.gz")
+        with answers.saved(result, self.keys[0], self.output_dir, f"probability of a lesion {told['probability']:.3f}, "
+                           f"{said}", steps=STEPS) as (folder, name):
             write_candidates(folder / f"{name}_candidates.csv", {name: (hot, grid)})
-            _picture(result["image"][0], mapped, self.network, grid, at, result.get("centers") or [],
-                     folder / f"{name}_preview.png")
-        for note in result["result"]["notes"]:
-            print(f"{name}: note: {note}", flush=True)
-        told = f"{len(points)} candidates, the first at {points[0]['center_mm']} mm" if points else "no candidate"
-        print(f"{name}: probability of a lesion {result['result']['probability']:.3f}, {told}; in {self.output_dir}",
-              flush=True)
+            volume = result["image"]
+            volume = volume.as_tensor() if hasattr(volume, "as_tensor") else volume
+            _picture(volume.reshape(1, *volume.shape[-3:]), result["windows"], self.network, grid, at,
+                     result.get("centers") or [], folder / f"{name}_preview.png")
         return result
 
 

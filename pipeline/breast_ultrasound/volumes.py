@@ -57,5 +57,5 @@ def spots(found: Mapping[str, Any], volume: Grid, most: int = 20) -> HotSpots:
         volume: its grid.
         most: so many are kept.
     """
-    mapped: WindowMap = found["map"]
+    mapped = WindowMap.of(found)
     return hot_spots(mapped.heat, mapped.grid(volume).affine, relative=0.0, most=most, subvoxel=True)

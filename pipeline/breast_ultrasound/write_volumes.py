@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from ignite.engine import Engine, Events
 from scipy import ndimage
 
@@ -14,6 +15,7 @@ from pipeline.breast_ultrasound.candidates import write_candidates
 from pipeline.breast_ultrasound.volumes import spots
 from pipeline.explain.grad_cam import slab_map
 from pipeline.explain.stacks import MOST_SLICES, save_stack
+from pipeline.explain.windows import WindowMap
 from pipeline.files.atomic import write_arrays, write_json
 from pipeline.metrics.hot_spots import HotSpots
 from transforms.breast_ultrasound.volume import AXES
@@ -82,10 +84,11 @@ class WriteVolumes:
         centers = grid.to_index(np.reshape(np.asarray(batch["centers"], float), (-1, 3)))
         at = centers[0] if len(centers) else grid.to_index(hot.points[0]) if len(hot) else np.asarray(grid.shape) / 2
         z = int(np.clip(round(at[2]), 0, grid.shape[2] - 1))
+        image = batch["image"].as_subclass(torch.Tensor)  # a MetaTensor's every step costs
         here = [i for i, center in enumerate(centers) if abs(center[2] - z) * grid.spacing[2] < 5]
-        return {"image": batch["image"][0, 0, z].cpu().numpy().astype(np.float16),
-                "heat": pred["map"].plane(grid.shape, z).astype(np.float16),
-                "slab": slab_map(self.network, batch["image"][0].to(self.device), z).astype(np.float16),
+        return {"image": image[0, 0, z].cpu().numpy().astype(np.float16),
+                "heat": WindowMap.of(pred).plane(grid.shape, z).astype(np.float16),
+                "slab": slab_map(self.network, image[0].to(self.device), z).astype(np.float16),
                 "points": centers[here][:, :2].astype(np.float32).reshape(-1, 2),
                 "point_malignant": np.asarray([int(batch["malignant"][i] or 0) for i in here], np.int64),
                 "label": int(bool(len(centers))), "score": score, "threshold": 0.5,

@@ -55,7 +55,7 @@ def over_maximum(maps: torch.Tensor) -> torch.Tensor:
 
 
 class GradCamInferer(Inferer):
-    """Logits `(N, 2)` and Grad-CAMs for malignancy `(N, Y, X)` of patches.
+    """Logits `(…, N, 2)` and Grad-CAMs for malignancy `(…, N, Y, X)` of patches `(…, N, C, Y, X)`.
 
     Each map is over its maximum, times the patch's probability of malignancy: its hottest place has that probability.
 
@@ -70,9 +70,11 @@ class GradCamInferer(Inferer):
 
     def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
         inputs = inputs.as_tensor() if hasattr(inputs, "as_tensor") else inputs
-        logits, cells = grad_cam(network, inputs, 1, self.layer)
-        maps = over_maximum(enlarged(cells, inputs.shape[2:], (self.stride, self.stride))[:, 0])
-        return {"logits": logits, "heatmap": maps * logits.softmax(1)[:, 1, None, None]}
+        lead, single = inputs.shape[:-3], inputs.flatten(0, -4)
+        logits, cells = grad_cam(network, single, 1, self.layer)
+        maps = over_maximum(enlarged(cells, single.shape[2:], (self.stride, self.stride))[:, 0])
+        maps = maps * logits.softmax(1)[:, 1, None, None]
+        return {"logits": logits.reshape(*lead, -1), "heatmap": maps.reshape(*lead, *maps.shape[1:])}
 
 
 def slab_map(network: Any, volume: torch.Tensor, z: int, slices: int = 9) -> np.ndarray:

@@ -90,8 +90,10 @@ def centre_of_attention(maps: torch.Tensor, share: float = SHARE) -> torch.Tenso
 
 
 class SaliencyInferer:
-    """For MONAI's evaluators: images `(B, 1, H, W)` to risk `scores` `(B,)` and saliency `maps` `(B, H, W)`."""
+    """For MONAI's evaluators: images `(…, B, 1, H, W)` to risk `scores` `(…, B)` and saliency `maps` `(…, B, H, W)`."""
 
     def __call__(self, inputs: torch.Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
-        scores, maps = saliency(network, inputs)
-        return {"scores": scores, "maps": maps}
+        inputs = inputs.as_tensor() if hasattr(inputs, "as_tensor") else inputs
+        lead = inputs.shape[:-3]
+        scores, maps = saliency(network, inputs.flatten(0, -4))
+        return {"scores": scores.reshape(lead), "maps": maps.reshape(*lead, *maps.shape[1:])}

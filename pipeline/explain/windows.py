@@ -9,7 +9,7 @@ paper's Fig. 3, the same network looks at far more than it has ever seen.)
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,21 @@ class WindowMap:
         affine = np.diag([*self.step, 1.0])
         affine[:3, 3] = self.start
         return Grid(triple(self.heat.shape), volume.affine @ affine)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What an inferer returns of it: plain tensors, a batch of one; hosts take answers apart."""
+        return {name: torch.as_tensor(value)[None] for name, value in vars(self).items()}
+
+    @staticmethod
+    def of(answer: Mapping[str, Any]) -> WindowMap:
+        """The map of an inferer's answer, with its batch's axis or without."""
+        heat, start, step = (torch.as_tensor(answer[name]).cpu() for name in ("heat", "start", "step"))
+        return WindowMap(heat.reshape(heat.shape[-3:]).numpy(), start.flatten().numpy(), step.flatten().numpy())
+
+    def on(self, volume: Grid, other: Grid) -> WindowMap:
+        """The map of a volume on another grid with the same axes, of other voxels."""
+        first, second = (other.to_index(self.grid(volume).to_world(np.full(3, float(n)))) for n in (0, 1))
+        return WindowMap(self.heat, first, second - first)
 
     def plane(self, shape: Sequence[int], z: float) -> np.ndarray:
         """The map at slice `z` of a volume of that shape `(X, Y, Z)`, enlarged linearly to `(Y, X)`."""
@@ -83,7 +98,7 @@ class SlidingWindows(Inferer):
         """Map one volume.
 
         Returns:
-            `logits` `(1, 1)`, the largest of the map, and `map`, a `WindowMap`.
+            `logits` `(1, 1)`, the largest of the map, and `WindowMap.tensors`.
         """
         volume = inputs.as_tensor() if hasattr(inputs, "as_tensor") else inputs
         if volume.shape[:2] != (1, 1):
@@ -97,8 +112,8 @@ class SlidingWindows(Inferer):
         # A crop of n voxels around voxel c begins at c - n // 2: its middle is half a voxel before c where n is even.
         start = np.array([m[0] + (n - 1) / 2 - n // 2 for m, n in zip(middles, self.shape, strict=True)])
         heat = logits.sigmoid().numpy().transpose(2, 1, 0)
-        return {"logits": logits.max().reshape(1, 1), "map": WindowMap(heat, start[::-1].copy(),
-                                                                     np.array(self.step[::-1], float))}
+        mapped = WindowMap(heat, start[::-1].copy(), np.array(self.step[::-1], float))
+        return {"logits": logits.max().reshape(1, 1), **mapped.tensors()}
 
     def _windows(self, volume: torch.Tensor, middles: Sequence[Sequence[int]]) -> Iterator[torch.Tensor]:
         """Crops `(1, Z, Y, X)` float32 around every middle, 0 beyond the border."""

@@ -79,6 +79,12 @@ def write_text(path: Path | str, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_bytes(path: Path | str, content: bytes) -> None:
+    """Write bytes as they are."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_json(path: Path | str, content: Any) -> None:
     """Write JSON; numbers that are not finite are refused."""
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
@@ -113,17 +119,22 @@ def write_arrays(path: Path | str, **arrays: Any) -> None:
         np.savez_compressed(file, **arrays)
 
 
-def write_volume(path: Path | str, array: Any, affine: Any) -> None:
+def write_volume(path: Path | str, array: Any, affine: Any, steps: int | None = None) -> None:
     """Write a volume as NIfTI (`.nii.gz`), whose header carries no name, date or path.
 
     Args:
         path: the file.
         array: `(X, Y, Z)`.
         affine: `(4, 4)`, voxel index to RAS millimetres.
+        steps: store real values, 0 to 1, as whole numbers from 0 to this, at most 255: a quarter of the memory.
     """
     import nibabel as nib  # slow to import, and only volumes need it
 
-    image = nib.Nifti1Image(np.asarray(array), np.asarray(affine))
+    array = np.asarray(array)
+    coarse = steps if array.dtype.kind == "f" else None
+    image = nib.Nifti1Image(np.rint(array * coarse).astype(np.uint8) if coarse else array, np.asarray(affine))
+    if coarse:
+        image.header.set_slope_inter(1 / coarse, 0)
     image.header.set_xyzt_units("mm", "sec")
     with replacing(path, ".nii.gz") as temporary:
         nib.save(image, temporary)

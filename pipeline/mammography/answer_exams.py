@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,18 +16,21 @@ from torch import nn
 from pipeline import answers
 from pipeline.errors import InputError
 from pipeline.explain.saliency import frozen, most_salient
+from pipeline.files.atomic import write_volume
 from pipeline.files.dicom_picture import write_dicom_picture
+from pipeline.mammography.heat import view_map
 from pipeline.mammography.regions import native_centers
 from pipeline.mammography.screening import ensemble, exam_probability, exam_score
+from pipeline.networks.checkpoint import load_weights
 from pipeline.networks.mammogram_resnet import risk_score
+from transforms.answer import answered
+from transforms.mammography.exam_files import ENDINGS, find_views, images_in, named
 from transforms.mammography.geometry import Box, cut, standardise
 from transforms.mammography.scale import pixels_of, region_around
+from transforms.mammography.views import view_affine
 
-ENDINGS = (".dcm", ".dicom", ".png", ".tif", ".tiff")
 VARIANTS = ("holistic", "attention", "ensemble")
 WANTED = ("L-CC", "L-MLO", "R-CC", "R-MLO")
-_VIEW = re.compile(r"(?<![A-Z0-9])([LR])[-_ ]?(CC|MLO)(?:[-_ ]0*([1-9]\d*))?$")
-_OTHER_PICTURES = (".jpg", ".jpeg", ".jp2", ".bmp", ".gif", ".webp")
 
 
 def find(path: Path | str) -> list[dict[str, Any]]:
@@ -39,7 +41,8 @@ def find(path: Path | str) -> list[dict[str, Any]]:
             headers say it.
 
     Returns:
-        one `{"exam_id": name, "image": {view, or the file's name without ending: path}}` an exam.
+        one `{"exam_id": name, "image": {view, or the file's name without ending: path}}` an exam; of one file with
+        `shown`, the file itself.
 
     Raises:
         InputError: nothing there.
@@ -48,115 +51,94 @@ def find(path: Path | str) -> list[dict[str, Any]]:
     if not root.exists():
         raise InputError(f"{root.name}: no such exam; give a folder with one file a view")
     if root.is_file():
-        return [{"exam_id": answers.name_of(root), "image": _named([root])}]
+        files, shown = find_views(root)
+        return [{"exam_id": answers.name_of(root), "image": files, "shown": shown}]
     inner = sorted(each for each in root.iterdir() if each.is_dir())
-    folders = [root] if _images(root) else [each for each in inner if _images(each)]
+    folders = [root] if images_in(root) else [each for each in inner if images_in(each)]
     if not folders:
         raise InputError(f"{root.name}: holds no mammogram; expected {', '.join(ENDINGS)}")
     if folders != [root] and len(folders) < len(inner):
         print(f"left out: {len(inner) - len(folders)} folders without a mammogram, the first: "
               f"{next(each.name for each in inner if each not in folders)}", flush=True)
-    found = [{"exam_id": answers.name_of(each), "image": _named(_images(each))} for each in folders]
+    found = [{"exam_id": answers.name_of(each), "image": named(images_in(each))} for each in folders]
     answers.check_distinct([answers.name_of(each) for each in folders])
     return found
 
 
-def _named(files: Sequence[Path]) -> dict[str, str]:
-    """Paths by the view that a file's name ends in, second ones as repeats; else by the name."""
-    found: dict[str, str] = {}
-    for file in files:
-        stem = file.name.rpartition(".")[0] or file.name
-        view = _VIEW.search(stem.upper())
-        name = stem if view is None else f"{view[1]}-{view[2]}{f'-{view[3]}' if view[3] not in (None, '1') else ''}"
-        number, free = 2, name
-        while free in found:
-            free, number = f"{name}-{number}", number + 1
-        found[free] = str(file)
-    return found
+class ExamResultd(MapTransform):
+    """Turn the holistic network's answer for an exam's views into what users and MONAI Label read.
 
-
-def _images(folder: Path) -> list[Path]:
-    """A folder's mammograms; a picture of another format is an error, so that no view is taken for missing."""
-    for path in sorted(folder.iterdir()):
-        if path.name.lower().endswith(_OTHER_PICTURES) and not path.name.startswith("."):
-            raise InputError(f"{folder.name}/{path.name}: mammograms are not read from this format; convert it to "
-                             "16-bit PNG or TIFF, or take it out of the folder")
-    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")
-                  and (p.name.lower().endswith(ENDINGS) or _marked(p)))
-
-
-def _marked(path: Path) -> bool:
-    """Whether a file without an ending is DICOM."""
-    if path.suffix and not path.suffix[1:].isdigit():
-        return False
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
-
-
-def collate(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """A batch of one exam: its `image` `(views, 1, size, size)` is the batch."""
-    if len(cases) != 1:
-        raise ValueError(f"exams go one at a time, got {len(cases)}")
-    return cases[0]
-
-
-class SaveExamd(MapTransform):
-    """Write an exam's answer: `<name>_result.json` and `<name>_saliency.png`, on request `<name>_saliency.dcm`, too.
-
-    The result has the three scores (holistic, attention, ensemble) of every image, breast and of the exam, and of each
-    image the centre of attention and the region, in pixels of the file. A breast with one view counts that view twice,
-    repeats of a view are averaged (Ours); `notes` says so. `probability` is the logistic of half the
-    exam's ensemble score.
+    Of the answer of `pipeline.explain.saliency.SaliencyInferer` it makes `result`: `probability`, the logistic of half
+    the exam's ensemble score; the three scores (holistic, attention, ensemble) of every image, breast and of the exam;
+    and of each image the centre of attention and the region, in pixels of the file. A breast with one view counts that
+    view twice, repeats of a view are averaged (Ours); `notes` says so. The map of the view that is shown is put under
+    the key, on its file's grid `(columns, rows, 1)`, as of `transforms.answer.answered`; its peak is what the
+    probability would be if the exam were this view alone. `maps` has all views', for the files; `shown` and `saliency`
+    what the picture takes.
 
     Args:
-        keys: key of the answer of `pipeline.explain.saliency.SaliencyInferer`.
+        keys: of the answer, which the map replaces.
         attention: the attention network.
-        output_dir: where the files go.
         width: columns that images were scaled to for the holistic model.
         region: pixels of a region's side.
-        dicom: write the picture as DICOM, too.
+        weights: of the attention network, loaded before its first use: hosts that load a network load one only. None:
+            it is used as it is.
+        image_key: the views, with the meta of the one that is shown.
+        output, threshold: as of `transforms.answer.answered`.
     """
 
-    def __init__(self, keys: KeysCollection, attention: nn.Module, output_dir: Path | str, width: int, region: int,
-                 dicom: bool = False, allow_missing_keys: bool = False) -> None:
+    def __init__(self, keys: KeysCollection, attention: nn.Module, width: int, region: int,
+                 weights: Path | str | None = None, image_key: str = "image", output: str = "float",
+                 threshold: float | None = None, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.attention = attention
-        self.output_dir = Path(output_dir)
-        self.width, self.region, self.dicom = int(width), pixels_of("region", region), bool(dicom)
+        self.attention, self.weights = attention, weights
+        self.width, self.region = int(width), pixels_of("region", region)
+        self.image_key = image_key
+        self.output, self.threshold = output, threshold
+
+    def load(self) -> None:
+        """Load the attention network's weights, once.
+
+        Raises:
+            InputError: as `pipeline.networks.checkpoint.load_weights`.
+        """
+        if self.weights is not None:
+            load_weights(self.attention, self.weights, "", "train it, or name it with --attention")
+            self.weights = None
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        result = dict(data)
-        answer, name, views = result[self.keys[0]], str(result["exam_id"]), result["views"]
+        key = self.keys[0]
+        answer, views = data[key], data["views"]
+        saliency = answer["maps"].reshape(-1, *answer["maps"].shape[-2:])
         shapes = [view["pixels"].shape for view in views.values()]
-        centers = native_centers(answer["maps"], result["corners"], shapes, self.width)
+        centers = native_centers(saliency, data["corners"], shapes, self.width)
         boxes = [region_around(shape, center, self.region) for shape, center in zip(shapes, centers, strict=True)]
-        scores = self._scores(answer["scores"], [v["pixels"] for v in views.values()], boxes)
-        images = {}
-        for i, (key, view) in enumerate(views.items()):
+        scores = self._scores(answer["scores"].flatten(), [v["pixels"] for v in views.values()], boxes)
+        images, maps = {}, {}
+        for i, (name, view) in enumerate(views.items()):
             columns = view["pixels"].shape[1]
             center, left = list(centers[i]), boxes[i].left
+            alone = exam_probability(exam_score([("L", "CC", scores["ensemble"][i])])[0])
+            heat = view_map(saliency[i], data["corners"][i], view["pixels"].shape, self.width, alone)
             if view["flipped"]:  # back to the file's columns
-                center[1], left = columns - 1 - center[1], columns - left - self.region
-            images[key] = {**{v: round(scores[v][i], 6) for v in VARIANTS}, "center": [round(at, 1) for at in center],
-                           "region": [boxes[i].top, left, self.region], "notes": view["notes"]}
+                center[1], left, heat = columns - 1 - center[1], columns - left - self.region, heat.flip(1)
+            images[name] = {**{v: round(scores[v][i], 6) for v in VARIANTS}, "center": [round(at, 1) for at in center],
+                            "region": [boxes[i].top, left, self.region], "notes": view["notes"]}
+            maps[name] = heat.T[..., None].contiguous()
         sums = {v: exam_score([(key[0], key[2:].partition("-")[0], scores[v][i]) for i, key in enumerate(views)])
                 for v in VARIANTS}
-        result["result"] = {
-            "exam_id": name, "probability": round(exam_probability(sums["ensemble"][0]), 6),
+        told = {
+            "type": "screening", "probability": round(exam_probability(sums["ensemble"][0]), 6),
             "exam": {v: round(sums[v][0], 6) for v in VARIANTS},
             "breasts": {side: {v: round(sums[v][1][side], 6) for v in VARIANTS} for side in sums["ensemble"][1]},
-            "images": images, "notes": [*_notes(list(views)), *result.get("notes", "").splitlines()]}
-        with answers.answer(self.output_dir, name, result["result"], result["digests"]) as folder:
-            picture = _picture(views, answer["maps"], result["corners"], centers, boxes, scores, self.width,
-                               folder / f"{name}_saliency.png")
-            if self.dicom:
-                write_dicom_picture(folder / f"{name}_saliency.dcm", picture, name, "Saliency and regions")
-        print(f"{name}: exam scores {', '.join(f'{v} {sums[v][0]:.3f}' for v in VARIANTS)}; in {self.output_dir}",
-              flush=True)
-        return result
+            "images": images, "shown": data["shown"], "notes": _notes(list(views))}
+        result = answered(data, key, told, maps[data["shown"]], data[self.image_key].meta, self.output, self.threshold)
+        return {**result, "maps": maps, "saliency": {"maps": saliency, "centers": centers, "boxes": boxes,
+                                                     "scores": scores}}
 
     def _scores(self, holistic: torch.Tensor, pictures: list[np.ndarray], boxes: list[Box]) -> dict[str, list[float]]:
         """Each image's three scores."""
+        self.load()
         parts = [standardise(torch.from_numpy(cut(p, box).astype(np.float32)))[None]
                  for p, box in zip(pictures, boxes, strict=True)]
         device = next(self.attention.parameters()).device
@@ -165,6 +147,42 @@ class SaveExamd(MapTransform):
         first = holistic.tolist()
         return {"holistic": first, "attention": attention,
                 "ensemble": [ensemble(h, a) for h, a in zip(first, attention, strict=True)]}
+
+
+class SaveExamd(MapTransform):
+    """Write an answer (`pipeline.answers.saved`); its picture has each view with its salient pixels and its region.
+
+    Maps of views that are not shown are written as `<name>_heatmap_<view>.nii.gz`; on request the picture as
+    `<name>_preview.dcm`, too.
+
+    Args:
+        keys: key of the map.
+        output_dir: where the files go.
+        width: columns that images were scaled to for the holistic model.
+        dicom: write the picture as DICOM, too.
+    """
+
+    def __init__(self, keys: KeysCollection, output_dir: Path | str, width: int, dicom: bool = False,
+                 allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.output_dir = Path(output_dir)
+        self.width, self.dicom = int(width), bool(dicom)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        result = dict(data)
+        if "exam_id" not in result:  # not from `find`: a server, which sends the answer itself
+            return result
+        views, exam = result["views"], result["result"]["exam"]
+        said = f"exam scores {', '.join(f'{v} {exam[v]:.3f}' for v in VARIANTS)}"
+        with answers.saved(result, self.keys[0], self.output_dir, said) as (folder, name):
+            for view, heat in result["maps"].items():
+                if view != result["shown"]:
+                    write_volume(folder / f"{name}_heatmap_{view}.nii.gz", heat, view_affine(views[view]))
+            picture = _picture(views, result["corners"], **result["saliency"], width=self.width,
+                               path=folder / f"{name}_preview.png")
+            if self.dicom:
+                write_dicom_picture(folder / f"{name}_preview.dcm", picture, name, "Saliency and regions")
+        return result
 
 
 def _notes(names: list[str]) -> list[str]:
@@ -181,7 +199,7 @@ def _notes(names: list[str]) -> list[str]:
     return notes
 
 
-def _picture(views: Mapping[str, dict[str, Any]], maps: torch.Tensor, corners: Sequence[Sequence[int]],
+def _picture(views: Mapping[str, dict[str, Any]], corners: Sequence[Sequence[int]], maps: torch.Tensor,
              centers: Sequence[Sequence[float]], boxes: Sequence[Box], scores: Mapping[str, Sequence[float]],
              width: int, path: Path) -> np.ndarray:
     """Every view with its most salient pixels (green), their centre (red) and the region (Figure 1), enlarged below.

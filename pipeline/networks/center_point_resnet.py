@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from monai.networks.nets.resnet import ResNet, ResNetBlock
 
+from pipeline.networks.checkpoint import strict
+
 
 class CenterPointResNet(ResNet):
     """ResNet18 for `(B, 1, Z, Y, X)` = (sweep, depth, lateral) with one logit `(B, 1)`; 33,161,409 parameters.
@@ -26,4 +28,5 @@ class CenterPointResNet(ResNet):
                          conv1_t_stride=(z, y, x),  # type: ignore[arg-type]
                          no_max_pool=not max_pool, bias_downsample=True)
         deep = 16 if max_pool else 8
+        strict(self)
         self.strides = (z * deep, y * deep, x * deep)  # voxels between cells of the last map

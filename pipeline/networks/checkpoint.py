@@ -57,8 +57,27 @@ def load_weights(network: Network, checkpoint: Path | str, part: str = "", missi
             kind = str(state[name].dtype).removeprefix("torch.")
             raise InputError(f"{path.name}: {name} holds {kind} numbers, where the network takes real ones; copy it "
                              "again or train again", code="damaged")
-    network.load_state_dict(state, strict=not part)
+    network.get_submodule(part).load_state_dict({name.removeprefix(prefix): t for name, t in state.items()})
     return network
+
+
+def strict(network: Network) -> Network:
+    """Make a network refuse weights that lack some of its own or bring others, whoever loads them.
+
+    MONAI Label asks for no match, and answers from random weights then.
+
+    Returns:
+        the network; its `load_state_dict` raises `InputError`.
+    """
+    network.register_load_state_dict_post_hook(_refuse)
+    return network
+
+
+def _refuse(network: nn.Module, differences: Any) -> None:
+    for names, what in ((differences.missing_keys, "lack"), (differences.unexpected_keys, "hold")):
+        if wrong := [name for name in names if not name.endswith(".num_batches_tracked")]:
+            raise InputError(f"the weights {what} {wrong[0]}: they are another network's; use the settings (channels, "
+                             "sizes, overlays) they were trained with", code="other_network")
 
 
 def _demand_fold(path: Path, receipt: Mapping[str, Any] | None, case: Mapping[str, Any]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from pipeline.networks.checkpoint import strict
+
 WIDTHS = (18, 18, 36, 72, 144)  # C1 … C5
 
 
@@ -72,6 +74,7 @@ class CurriculumResNet(nn.Module):
         nn.init.zeros_(self.classifier.weight)
         nn.init.zeros_(self.classifier.bias)  # type: ignore[arg-type]
         self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        strict(self)
 
     @staticmethod
     def reset(module: nn.Module) -> None:

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import yaml
@@ -61,7 +62,7 @@ def begin(output_dir: Path | str | None, record: str = RECORD, **asked_for: Any)
                 raise InputError(f"--{name} {value}: MONAI passes over it; set it to null in an overlay")
             if isinstance(value, str) and value.lower() in ("true", "false", "none", "null"):
                 raise InputError(f"--{name} {value}: taken as a text; write True or False, or null in an overlay")
-    elif workflow is not None:
+    elif workflow is not None and not _loads_network():
         config = ConfigParser(copy.copy(workflow.parser.get()))
         _check_referred(config.get())
     else:
@@ -77,14 +78,23 @@ def begin(output_dir: Path | str | None, record: str = RECORD, **asked_for: Any)
         _write_record(Path(output_dir), record, config.get())
 
 
-def _workflow() -> ConfigWorkflow | None:
-    """The workflow that is being initialised, which calls this module from an expression of its config."""
+def _callers() -> Iterator[FrameType]:
     frame = inspect.currentframe()
     while frame is not None:
-        if isinstance(found := frame.f_locals.get("self"), ConfigWorkflow):
-            return found
+        yield frame
         frame = frame.f_back
-    return None
+
+
+def _workflow() -> ConfigWorkflow | None:
+    """The workflow that is being initialised, which calls this module from an expression of its config."""
+    return next((found for frame in _callers() if isinstance(found := frame.f_locals.get("self"), ConfigWorkflow)),
+                None)
+
+
+def _loads_network() -> bool:
+    """Whether it is `monai.bundle.load` that initialises it: nothing will run, and nothing is asked for."""
+    return any(frame.f_code.co_name == "load" and frame.f_globals.get("__name__") == bundle_run.__module__
+               for frame in _callers())
 
 
 def _command_line() -> tuple[ConfigParser, dict[str, Any] | None]:

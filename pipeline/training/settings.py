@@ -143,6 +143,7 @@ SETTINGS: dict[str, Check] = {
     "gallery": whole(0),
     "radius_mm": number(0),
     "candidates": _COUNT,
+    "threshold": number(0, 1, null=True),
 }
 _WITHIN = ("max_epochs", "lr", "batch_size", "num_workers", "momentum", "val_interval")  # of components, by these names
 

@@ -78,9 +78,9 @@ def test_inference_gives_the_scores_of_evaluation(work, mammography_cohort, tmp_
             assert found[variant] == pytest.approx(float(image[variant]), abs=2e-4)
     assert result["exam"]["ensemble"] == pytest.approx(max(b["ensemble"] for b in result["breasts"].values()))
     assert result["notes"] == [] and 0 < result["probability"] < 1
-    picture = matplotlib.image.imread(tmp_path / f"{name}_saliency.png")[..., :3]
+    picture = matplotlib.image.imread(tmp_path / f"{name}_preview.png")[..., :3]
     assert picture.std() > 0.05
-    assert pydicom.dcmread(tmp_path / f"{name}_saliency.dcm").pixel_array.shape == picture.shape
+    assert pydicom.dcmread(tmp_path / f"{name}_preview.dcm").pixel_array.shape == picture.shape
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ from torch import nn
 from pipeline.explain.evidence import HeatMapInferer
 from pipeline.explain.grad_cam import GradCamInferer, slab_map
 from pipeline.explain.saliency import saliency
-from pipeline.explain.windows import SlidingWindows
+from pipeline.explain.windows import SlidingWindows, WindowMap
 from pipeline.networks.center_point_resnet import CenterPointResNet
 from pipeline.networks.curriculum_resnet import CurriculumResNet
 from pipeline.networks.doubly_deep import ANSWERS, DoublyDeepNet
@@ -203,7 +203,7 @@ def test_volumes_array() -> None:
     volume = bright((32, 96, 112), place, (4, 16, 16))
     slab = slab_map(network, volume[0], place[0])
     assert (np.abs(hottest(slab) - place[1:]) <= 16).all() and slab[16, 16] < 0.3
-    found = SlidingWindows((16, 48, 48), (8, 20, 20))(volume, network)["map"]
+    found = WindowMap.of(SlidingWindows((16, 48, 48), (8, 20, 20))(volume, network))
     top = found.start + found.step * hottest(found.heat)
     assert (np.abs(top[::-1] - place) <= (12, 28, 28)).all()  # a step and half a cell
     whole = found.whole((112, 96, 32))
@@ -294,7 +294,7 @@ def test_transfer_answer(turned, tmp_path, drawn) -> None:
     heat, _, found = peak(tmp_path / "out" / "E1_heatmap.nii.gz")
     assert np.linalg.norm(found - point) < 5  # a cell is 32 of 224 pixels of 48 mm: 7 mm
     assert (heat > 0.5 * heat.max()).mean() < 0.02
-    plain, warm = drawn.panels(tmp_path / "out" / "E1_lesions.png")
+    plain, warm = drawn.panels(tmp_path / "out" / "E1_preview.png")
     where = middle(grey(plain))
     # 48 mm a side: 9 mm towards anterior is up, 8 mm towards the patient's left is right.
     np.testing.assert_allclose(where, [0.5 - 9 / 48, 0.5 + 8 / 48], atol=0.05)
@@ -343,8 +343,11 @@ def test_mammography_answer(side, tmp_path, drawn) -> None:
     np.testing.assert_allclose(result["center"], place, atol=30)  # on the place, whose radius it is
     top, left, size = result["region"]
     assert top < place[0] < top + size and left < place[1] < left + size
-    whole, region = drawn.panels(tmp_path / "out" / "E1_saliency.png")
+    whole, region = drawn.panels(tmp_path / "out" / "E1_preview.png")
     green = ndimage.gaussian_filter(whole[..., 1] - whole[..., 2], 1.5)
     expected = (np.asarray(place) + 0.5) / pixels.shape
     np.testing.assert_allclose(middle(np.abs(green)), expected, atol=0.08)
     np.testing.assert_allclose(middle(grey(region)), (np.asarray(place) - (top, left)) / size, atol=0.15)
+    heat, _, _ = peak(tmp_path / "out" / "E1_heatmap.nii.gz")  # of columns and rows
+    assert heat.shape == (400, 512, 1)
+    np.testing.assert_allclose(hottest(heat)[1::-1], place, atol=30)

@@ -86,7 +86,7 @@ def test_inference_scores_the_lesions_of_an_exam(model, work, tmp_path) -> None:
     text = ok(monai("inference", dataset_dir=exam, lesions=work / "cohort" / "lesions.csv", output_dir=tmp_path,
                     model=model, image_size=32, channels="[pre,post4,sub]", **SMALL))
     assert str(tmp_path) in text
-    result = json.loads((tmp_path / "E0003_lesions.json").read_text())
+    result = json.loads((tmp_path / "E0003_result.json").read_text())
     with (work / "cohort" / "lesions.csv").open() as file:
         marked = {row["lesion_id"] for row in csv.DictReader(file) if row["exam_id"] == "E0003"}
     assert result["lesions"].keys() | set(result["not_scored"]) == marked
@@ -96,7 +96,7 @@ def test_inference_scores_the_lesions_of_an_exam(model, work, tmp_path) -> None:
     heat, source = nib.load(tmp_path / "E0003_heatmap.nii.gz"), nib.load(exam / "pre.nii.gz")
     assert heat.shape == source.shape and 0 <= heat.get_fdata().max() <= result["probability"] + 1e-4
     np.testing.assert_allclose(heat.affine, source.affine, atol=1e-5)
-    assert matplotlib.image.imread(tmp_path / "E0003_lesions.png")[..., :3].std() > 0.05
+    assert matplotlib.image.imread(tmp_path / "E0003_preview.png")[..., :3].std() > 0.05
 
 
 @pytest.mark.slow

@@ -52,7 +52,7 @@ def study_uids(folder: Path) -> set[str]:
     return {str(own[0].header.get("StudyInstanceUID", "")) for own in scan(folder, deep=True).values()}
 
 
-def find_dicom(folder: Path, channels: Sequence[str]) -> dict[str, Path]:
+def find_dicom(folder: Path, channels: Sequence[str], chosen: dict[str, str] | None = None) -> dict[str, Path]:
     """A name for each contrast, as `transforms.load.read_image` takes it.
 
     The phases are the volumes that share grid, echo, repetition and flip: the one such group that is large enough, in
@@ -61,6 +61,7 @@ def find_dicom(folder: Path, channels: Sequence[str]) -> dict[str, Path]:
     Args:
         folder: one examination; series may lie in folders below.
         channels: contrasts that are wanted.
+        chosen: filled with the choice of each contrast, for people.
 
     Raises:
         InputError: with code `missing_phase`: a contrast is not there, or there are several that it could be; the
@@ -99,6 +100,12 @@ def find_dicom(folder: Path, channels: Sequence[str]) -> dict[str, Path]:
         if len(t2) != 1 or len(t2[0].volumes) != 1:
             raise fail(f"{len(t2)} series could be t2" if t2 else "no series is t2")
         found["t2"] = t2[0].path
+    if chosen is not None:
+        numbers = {each.path.name: each.text("SeriesNumber") or "?" for each in series}
+        for name, path in found.items():
+            own, _, volume = path.name.rpartition(":")
+            own, part = (own, f", volume {volume}") if own in numbers else (path.name, "")
+            chosen[name] = f"series {numbers[own]}{part}"
     return found
 
 

@@ -16,8 +16,13 @@ from transforms.load import Image, is_image, read_image
 T2 = ("t2",)  # contrasts that are not phases of the dynamic series: own grid, own scale
 
 
-def find_contrasts(exam: Any, channels: Sequence[str]) -> dict[str, Path] | Path:
+def find_contrasts(exam: Any, channels: Sequence[str], told: dict[str, str] | None = None) -> dict[str, Path] | Path:
     """Where an exam's contrasts lie: a path each, or the one 4D file that holds them all.
+
+    Args:
+        exam: as `transforms.LoadBreasts` takes it.
+        channels: contrasts that are wanted.
+        told: filled with which series of DICOM was taken for which contrast, where that was to be found out.
 
     Raises:
         InputError: the exam or one of its contrasts cannot be found.
@@ -40,7 +45,7 @@ def find_contrasts(exam: Any, channels: Sequence[str]) -> dict[str, Path] | Path
                              code="missing")
         files = {p.name.split(".")[0].lower(): p for p in sorted(path.iterdir()) if is_image(p)}
         if not files:  # as a scanner sends it
-            return dict(find_dicom(path, channels))
+            return dict(find_dicom(path, channels, told))
         found = {c: files[c.lower()] for c in channels if c.lower() in files}
         exam = path.name
     missing = [c for c in channels if c not in found]

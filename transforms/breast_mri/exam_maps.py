@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
+from transforms.answer import answered
 from transforms.grid import Grid, triple
 from transforms.resample import resample
 
@@ -51,65 +51,38 @@ def _reach(grid: Grid, exam: Grid) -> tuple[np.ndarray, np.ndarray]:
 class MalignancyResultd(MapTransform):
     """Turn an exam's network output into what users and MONAI Label read.
 
-    Reads `logits` `(S, 2)` and `heatmap` `(S, X, Y, Z)` (from the dictionary itself, or from a dictionary under the
-    first key) and the meta of `image_key`; writes
+    Reads `logits` `(…, S, 2)` and `heatmap` `(…, S, X, Y, Z)` (from the dictionary itself, or from a dictionary under
+    the first key) and the meta of `image_key`; leading axes of 1 do not matter. Writes
 
     * `result`: `probability` (the worst breast's malignancy) and `probabilities` by side, plain floats;
-    * the first key: the heat map in the exam's own space, `(1, X, Y, Z)`: float in 0–1, or with
-      `output="labels"` the levels 1 (from 0.50), 2 (0.75) and 3 (0.90) of the map as uint8. The map's peak equals
-      the breast's probability of malignancy, so that a breast without suspicion stays cold;
-    * `heatmap_breasts`: the maps on the breasts' grids; `result_extension`: `.nii.gz`.
+    * the first key: the heat map in the exam's own space, `(1, X, Y, Z)`, as `transforms.answer.answered` gives it. The
+      map's peak equals the breast's probability of malignancy, so that a breast without suspicion stays cold;
+    * `heatmap_breasts`: the maps on the breasts' grids.
 
     Args:
         keys: where the map is put, e.g. `pred`.
         image_key: the breasts as `transforms.LoadBreastsd` gives them.
-        output: `float` or `labels`; a key `heatmap_output` of the dictionary overrides it, and so does a key
-            `result_dtype` of uint8, by which viewers say that they would cut a float map to zeros.
+        output, threshold: as of `transforms.answer.answered`.
     """
 
     def __init__(self, keys: KeysCollection, image_key: str = "image", output: str = "float",
-                 allow_missing_keys: bool = False) -> None:
+                 threshold: float | None = None, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
         self.image_key = image_key
-        self.output = output
+        self.output, self.threshold = output, threshold
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         key = self.keys[0]
         answer = result if "heatmap" in result else result[key]
         meta = result[self.image_key].meta
-        scores = torch.as_tensor(answer["logits"]).float().softmax(dim=-1)[:, 1].tolist()
+        scores = torch.as_tensor(answer["logits"]).float().reshape(-1, 2).softmax(dim=1)[:, 1].tolist()
+        maps = torch.as_tensor(answer["heatmap"])
+        maps = maps.reshape(-1, *maps.shape[-3:])
         by_side = {side: round(score, 6) for side, score in zip(meta["sides"], scores, strict=True)}
         exam = Grid(triple(meta["spatial_shape"]), np.asarray(meta["original_affine"]))
-        heat = maps_to_exam(torch.as_tensor(answer["heatmap"]), meta["breast_affines"], exam)
-        result[key], told = as_shown(heat, result, meta, self.output)
-        result["result"] = {"type": "malignancy", "probability": max(by_side.values()), "probabilities": by_side,
-                            "heatmap": told}
-        result["heatmap_breasts"] = torch.as_tensor(answer["heatmap"])
-        result["result_extension"] = ".nii.gz"
+        heat = maps_to_exam(maps, meta["breast_affines"], exam)
+        told = {"type": "malignancy", "probability": max(by_side.values()), "probabilities": by_side}
+        result = answered(result, key, told, heat, meta, self.output, self.threshold)
+        result["heatmap_breasts"] = maps
         return result
-
-
-def as_shown(heat: torch.Tensor, data: Mapping[Hashable, Any], meta: Mapping[str, Any],
-             output: str = "float") -> tuple[MetaTensor, dict[str, Any]]:
-    """A map in the exam's space as its reader asks for it: floats, or the levels that a viewer can draw.
-
-    Args:
-        heat: 0–1, `(X, Y, Z)`.
-        data: of the answer; `heatmap_output` and `result_dtype` in it ask for something, see `MalignancyResultd`.
-        meta: of the exam's image.
-        output: `float` or `labels`, where `data` asks for nothing.
-
-    Returns:
-        `(1, X, Y, Z)` with the exam's place in its meta, and what the result says of it.
-    """
-    levels = (0.5, 0.75, 0.9)
-    viewer = "labels" if str(data.get("result_dtype", "")).endswith("uint8") else output
-    output = data.get("heatmap_output", viewer)
-    output = output[0] if isinstance(output, (list, tuple)) else output  # MONAI Label sends its choices along
-    if output == "labels":
-        heat = sum((heat >= level).to(torch.uint8) for level in levels)  # type: ignore[assignment]
-    kept = {name: meta[name] for name in ("affine", "original_affine", "spatial_shape", "space", "filename_or_obj")
-            if name in meta}
-    return (MetaTensor(heat[None].contiguous(), meta=kept),
-            {"output": output, "levels": list(levels), "max": round(float(heat.max()), 6)})

@@ -16,7 +16,7 @@ from monai.transforms import MapTransform
 from transforms.errors import InputError
 from transforms.facts import Facts, facts_of
 from transforms.grid import Grid, triple, with_spacing
-from transforms.load import read_image
+from transforms.load import is_image, read_image
 from transforms.resample import resample
 
 AXES = ("lateral", "depth", "sweep")  # of a file, fastest first, and of (X, Y, Z)
@@ -31,7 +31,7 @@ def read_volume(image: Any, axes: Sequence[str] = AXES,
     8-bit images, what scanners export, are divided by 255; others by their 99.9th percentile, then clipped.
 
     Args:
-        image: its path, or a mapping or sequence that holds it alone.
+        image: its path; a folder, a mapping or a sequence that holds it alone.
         axes: what the file's three axes are.
         spacing_mm: along the file's axes; used where the header has lost it, and only there.
         facts: filled with the image's facts, for `pipeline.verify.gate`.
@@ -45,8 +45,7 @@ def read_volume(image: Any, axes: Sequence[str] = AXES,
     """
     if sorted(axes) != sorted(AXES):
         raise InputError(f"axes {list(axes)} must be {', '.join(AXES)} in the file's order")
-    path = Path(next(iter(image.values())) if isinstance(image, Mapping) else
-                image[0] if isinstance(image, (list, tuple)) else image)
+    path = _only(image)
     found = read_image(path)
     if found.array.ndim != 3 or min(found.array.shape) < 2:
         shape = " × ".join(map(str, found.array.shape))
@@ -70,11 +69,28 @@ def read_volume(image: Any, axes: Sequence[str] = AXES,
     return voxels, Grid(triple(array.shape), np.ascontiguousarray(affine)), found.digest
 
 
+def _only(image: Any) -> Path:
+    """The one file, or series of DICOM, that is meant.
+
+    Raises:
+        InputError: there are several.
+    """
+    given = list(image.values()) if isinstance(image, Mapping) else image
+    given = given if isinstance(given, (list, tuple)) else [given]
+    if len(given) == 1 and Path(given[0]).is_dir():
+        folder = Path(given[0])
+        given = sorted(p for p in folder.iterdir() if p.is_file() and is_image(p)) or [folder]
+    if len(given) != 1:
+        raise InputError(f"{len(given)} images are given, one volume is expected; name its file", code="not_3d")
+    return Path(given[0])
+
+
 class LoadVolumed(MapTransform):
     """Replace the path of a volume by its voxels `(1, Z, Y, X)`, float16 0–1, a MetaTensor.
 
-    Its meta holds `original_affine` and `spatial_shape` of the grid that is put under `grid`, and `digests`; the file's
-    facts are put under `facts`, for `pipeline.verify.gate.CheckExamd`.
+    `grid` gets the grid of these voxels, and `volume_grid` the file's, whose axes are in the same order. The image's
+    meta holds `original_affine` and `spatial_shape` of the file as it is, and `digests`; the file's facts are put under
+    `facts`, for `pipeline.verify.gate.CheckExamd`.
 
     Args:
         keys: key of the path.
@@ -95,12 +111,14 @@ class LoadVolumed(MapTransform):
             facts: dict[str, Facts] = {}
             given = result.get("spacing_mm") or self.spacing_mm
             voxels, grid, digest = read_volume(result[key], self.axes, given, facts)
+            result["volume_grid"] = grid
+            file = grid.permuted([AXES.index(name) for name in self.axes])
             if self.spacing is not None:
                 shape = np.maximum(np.rint(np.asarray(grid.shape) * grid.spacing / self.spacing), 1)
                 finer = grid.resized(triple(shape))
                 voxels, grid = resample(voxels.numpy().T, grid, finer).half(), finer
             result[key] = MetaTensor(voxels[None], meta={
-                "affine": torch.from_numpy(grid.affine), "original_affine": grid.affine,
-                "spatial_shape": np.asarray(grid.shape), "space": "RAS", "digests": {"image": digest}})
+                "affine": torch.from_numpy(file.affine), "original_affine": file.affine,
+                "spatial_shape": np.asarray(file.shape), "space": "RAS", "digests": {"image": digest}})
             result["grid"], result["facts"] = grid, facts
         return result

@@ -6,6 +6,7 @@ says where it lies in the whole picture, so that nothing is lost by cutting.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,8 @@ from monai.transforms import MapTransform, Transform
 from transforms.errors import InputError
 from transforms.facts import Facts, facts_of
 from transforms.load import Image as Picture
+from transforms.load import read_bytes
+from transforms.mammography.exam_files import find_views
 from transforms.mammography.geometry import Box, cut, standardise
 from transforms.mammography.reading import Mammogram, has_tissue, parse_view, read_mammogram
 from transforms.mammography.scale import INPUT, ScaleToWidth, fit_square, pixels_of, region_around
@@ -48,22 +51,26 @@ class LoadViews(Transform):
         """Read one examination.
 
         Args:
-            data: `image`: name to path. A name such as `L-CC` or `L-CC-2` is the view; of other names the DICOM header
-                must say it.
+            data: `image`: as of `transforms.mammography.exam_files.find_views`, whose names are views, such as `L-CC`
+                or `L-CC-2`; of other names the DICOM header must say it. `view` of a single file; `shown`: the file
+                that a host shows, where `image` is a mapping.
 
         Returns:
-            `views`: view's name to `{"pixels": uint16 (rows, columns), "flipped": bool, "notes": text}`; repeats of a
-            view are `L-CC-2` and so on. `facts` of each, for `pipeline.verify.gate`, which also finds files of
-            several patients. `image`: a MetaTensor `(0,)` whose meta holds `digests`.
+            `views`: view's name to `{"pixels": uint16 (rows, columns), "flipped": bool, "notes": text, "spacing": mm of
+            rows and columns}`; repeats of a view are `L-CC-2` and so on. `facts` of each, for `pipeline.verify.gate`,
+            which also finds files of several patients. `shown`: the view that a host shows, else the first. `image`: a
+            MetaTensor `(0,)` whose meta holds `digests`.
 
         Raises:
             InputError: a file that cannot be used, named.
         """
+        files, shown = find_views(data["image"], data.get("view"))
+        shown = data.get("shown", shown)
         exam = f"{data['exam_id']}/" if "exam_id" in data else ""
         views: dict[str, dict[str, Any]] = {}
         digests: dict[str, str] = {}
         facts: dict[str, Facts] = {}
-        for name, path in data["image"].items():
+        for name, path in files.items():
             try:
                 found = read_mammogram(path, _view(name), check_side=self.check_side, stored=self.stored)
                 if not has_tissue(found.pixels):
@@ -74,12 +81,25 @@ class LoadViews(Transform):
             own = _view(name) or view
             while own in views:  # a repeat: the next name that is free
                 own, number = f"{view}-{number}", number + 1
-            views[own] = {"pixels": _whole_numbers(found), "flipped": found.flipped, "notes": "; ".join(found.notes)}
+            spacing = found.spacing_mm or (1.0, 1.0)
+            views[own] = {"pixels": _whole_numbers(found), "flipped": found.flipped, "notes": "; ".join(found.notes),
+                          "spacing": spacing}
             digests[name] = found.digest
-            step = np.diag([*(found.spacing_mm or (1.0, 1.0))[::-1], 1.0, 1.0])
+            step = np.diag([*spacing[::-1], 1.0, 1.0])
             own_facts = facts_of(Picture(found.pixels.T, step), f"{exam}{Path(path).name}")
             facts[own] = replace(own_facts, origin=found.origin)
-        return {**data, "views": views, "facts": facts, "image": MetaTensor(torch.zeros(0), meta={"digests": digests})}
+        at = 0 if shown is None or len(views) == 1 else _place(shown, list(digests.values()))
+        return {**data, "views": views, "facts": facts, "shown": list(views)[at],
+                "image": MetaTensor(torch.zeros(0), meta={"digests": digests})}
+
+
+def _place(shown: str, digests: list[str]) -> int:
+    """Which of an exam's files the one that is shown is."""
+    digest = hashlib.sha256(read_bytes(Path(shown))).hexdigest()
+    if digest not in digests:
+        raise InputError(f"{Path(shown).name}: is none of the exam's files beside it; put one of them there",
+                         code="view")
+    return digests.index(digest)
 
 
 def _view(name: str) -> str | None:
@@ -113,14 +133,28 @@ class StackViews(Transform):
         self.size = pixels_of("size", size)
 
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the exam with `image` `(views, 1, size, size)`, the files' `digests`, and `corners`, first pixels in
-        the scaled pictures.
+        """Returns the exam with `image` `(views, 1, size, size)`, and `corners`, first pixels in the scaled pictures.
+
+        The image's meta holds the files' `digests`, and of the view that is shown `spatial_shape` (columns, rows, 1)
+        and `original_affine`.
         """
         fitted = [fit_square(self.scale(torch.from_numpy(view["pixels"].astype(np.float32))[None]), self.size)
                   for view in data["views"].values()]
-        return {**data, "digests": dict(data["image"].meta["digests"]),
-                "image": torch.stack([standardise(image) for image, _ in fitted]),
+        shown = data["views"][data["shown"]]
+        affine = view_affine(shown)
+        meta = {"affine": torch.from_numpy(affine), "original_affine": affine, "space": "RAS",
+                "spatial_shape": np.asarray([*shown["pixels"].shape[::-1], 1]),
+                "digests": dict(data["image"].meta["digests"])}
+        return {**data, "image": MetaTensor(torch.stack([standardise(image) for image, _ in fitted]), meta=meta),
                 "corners": [corner for _, corner in fitted]}
+
+
+def view_affine(view: Mapping[str, Any]) -> np.ndarray:
+    """`(4, 4)`, column, row and 0 of a picture's pixels to millimetres, as ITK places pictures: x and y grow with them,
+    in LPS.
+    """
+    rows, columns = view["spacing"]
+    return np.diag([-float(columns), -float(rows), 1.0, 1.0])
 
 
 def content(pixels: np.ndarray) -> Box:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from monai.data import DataLoader, Dataset
+from monai.data import DataLoader, Dataset, MetaTensor
 from monai.engines import SupervisedEvaluator
 from torch import nn
 
@@ -106,3 +106,14 @@ def test_a_single_exam_says_its_own_error() -> None:
 def test_names_of_files(tmp_path, file, name) -> None:
     (tmp_path / file).touch()
     assert answers.name_of(tmp_path / file) == name
+
+
+def test_exams_go_one_at_a_time() -> None:
+    import torch
+
+    image = MetaTensor(torch.rand(2, 1, 3, 3, 3), meta={"digests": {"pre": "1"}})
+    batch = answers.collate([{"image": image, "lesions": [("1", (0, 1, 2))]}])
+    assert batch["image"].shape == (1, 2, 1, 3, 3, 3) and batch["image"].meta["digests"] == {"pre": "1"}
+    assert batch["lesions"] == [("1", (0, 1, 2))]
+    with pytest.raises(ValueError, match="one at a time"):
+        answers.collate([{"image": image}] * 2)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from pipeline.breast_mri.answer_exams import SaveResultd, collate, find
+from pipeline.breast_mri.answer_exams import SaveResultd, find
 from pipeline.errors import InputError
 
 
@@ -41,14 +41,6 @@ def test_what_is_not_there_is_named(tmp_path, make, message) -> None:
         find(make(tmp_path), ["pre", "post1"])
 
 
-def test_exams_go_one_at_a_time() -> None:
-    image = MetaTensor(torch.rand(2, 1, 3, 3, 3))
-    batch = collate([{"image": image, "exam_id": "E1"}])
-    assert batch["image"].shape == (1, 2, 1, 3, 3, 3) and batch["exam_id"] == ["E1"]
-    with pytest.raises(ValueError, match="one at a time"):
-        collate([{"image": image}] * 2)
-
-
 def test_the_answer_lies_on_the_exams_own_grid(tmp_path, capsys) -> None:
     affine = np.array([[-2.0, 0, 0, 5], [0, 3, 0, 6], [0, 0, 4, 7], [0, 0, 0, 1]])
     heat = MetaTensor(torch.rand(1, 6, 5, 4), meta={"original_affine": affine})
@@ -62,7 +54,7 @@ def test_the_answer_lies_on_the_exams_own_grid(tmp_path, capsys) -> None:
     np.testing.assert_array_equal(image.get_fdata(dtype=np.float32), heat[0].numpy())
     np.testing.assert_array_equal(image.affine, affine)
     assert json.loads((tmp_path / "out" / "E1_result.json").read_text()) == {
-        "exam_id": "E1", **result, "notes": [], "source": None}
+        "exam_id": "E1", **result, "source": None}
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "E1_heatmap.nii.gz", "E1_preview.png", "E1_result.json"]
     assert '{"L": 0.7, "R": 0.2}' in capsys.readouterr().out

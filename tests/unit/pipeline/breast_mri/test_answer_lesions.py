@@ -10,7 +10,8 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from pipeline.breast_mri.answer_lesions import SaveLesionsd, StackPatchesd, collate, find
+from pipeline.answers import collate
+from pipeline.breast_mri.answer_lesions import FindLesionsd, LesionsResultd, SaveLesionsd, StackPatchesd, find
 from pipeline.errors import InputError
 from transforms.grid import Grid
 
@@ -55,13 +56,15 @@ def test_patches_come_back_where_they_were(tmp_path, capsys) -> None:
              "places": {name: [Grid((4, 4, 1), affine).cropped(corner, (4, 4, 1)) for corner in corners]
                         for name, corners in {"a": [(2, 3, 1), (2, 3, 2)], "b": [(-1, 8, 4)]}.items()}}
     data = collate([StackPatchesd("image")(given)])
-    assert data["image"].shape == (3, 3, 4, 4) and data["slice_of"] == ["a", "a", "b"]
+    assert data["image"].shape == (1, 3, 3, 4, 4) and data["slice_of"] == ["a", "a", "b"]
     heat = torch.zeros(3, 4, 4)
     heat[0, 1, 2] = 0.6  # row 1, column 2: voxel (2 + 2, 3 + 1, 1)
     heat[2, :, 0], heat[2, 0, 1] = 1.0, 0.3  # column 0 is outside
     data["answer"] = {"logits": torch.tensor([[0.0, 1.0], [0.0, 2.0], [1.0, 0.0]]), "heatmap": heat}
+    data = LesionsResultd("answer", threshold=0.9)(data)
     SaveLesionsd("answer", tmp_path)(data)
-    result = json.loads((tmp_path / "E1_lesions.json").read_text())
+    result = json.loads((tmp_path / "E1_result.json").read_text())
+    assert result["decision"] == {"threshold": 0.9, "positive": False}
     assert result["lesions"]["a"] == {"center_mm": [1, 2, 3], "probability": 0.880797,
                                       "slices": {"1": 0.731059, "2": 0.880797}}
     assert result["probability"] == 0.880797 and result["not_scored"] == ["c"]
@@ -76,3 +79,39 @@ def test_patches_come_back_where_they_were(tmp_path, capsys) -> None:
 def test_nothing_left_to_score(tmp_path) -> None:
     with pytest.raises(InputError, match="every patch holds several lesions"):
         StackPatchesd("image")({"image": None, "patches": {}, "places": {}})
+
+
+def markups(path, points, system="LPS"):
+    path.write_text(json.dumps({"markups": [{"coordinateSystem": system, "controlPoints": [
+        {"label": label, "position": point} for label, point in points]}]}))
+    return path
+
+
+def test_points_of_3d_slicer_serve_one_exam(exams, tmp_path) -> None:
+    points = markups(tmp_path / "E1.mrk.json", [("a", [1, 2, 3]), ("b", [-4, 5, 6])])
+    (found,) = find(exams / "E1", points, ["pre"])
+    assert found["lesions"] == [("a", (-1.0, -2.0, 3.0)), ("b", (4.0, -5.0, 6.0))]
+    with pytest.raises(InputError, match=r"E1\.mrk\.json: one exam's points, 2 exams are given"):
+        find(exams, points, ["pre"])
+
+
+def test_centres_come_from_the_request_or_from_beside_the_exam(exams, tmp_path) -> None:
+    look, exam = FindLesionsd("image"), exams / "E1"
+    assert look({"image": str(exam), "lesions": [[1, 2, 3], [4, 5, 6.5]]})["lesions"] == [
+        ("1", (1.0, 2.0, 3.0)), ("2", (4.0, 5.0, 6.5))]
+    (exams / "E1.lesions.csv").write_text("lesion_id,x_mm,y_mm,z_mm\nq,1,2,3\n")
+    assert look({"image": str(exam)})["lesions"] == [("q", (1.0, 2.0, 3.0))]
+    assert look({"image": [str(exams / "E1.nii.gz")]})["lesions"] == [("q", (1.0, 2.0, 3.0))]
+    markups(exam / "F.mrk.json", [("F 1", [1, 2, 3]), ("F 2", [4, 5, 6])], "RAS")  # labels that are no names
+    with pytest.raises(InputError, match=r"E1: 2 files say where its lesions are; put one E1\.lesions\.csv"):
+        look({"image": exam})
+    (exams / "E1.lesions.csv").unlink()
+    assert look({"image": exam})["lesions"] == [("1", (1.0, 2.0, 3.0)), ("2", (4.0, 5.0, 6.0))]
+
+
+@pytest.mark.parametrize(("lesions", "message"), [
+    (None, "E2: nothing says where its lesions are; put one"), ([], "there is none"), ([[1, 2]], "give each centre as"),
+    ("1,2,3", "give each centre as"), ([[1, 2, float("nan")]], "give each centre as"), ([[1, 2, True]], "give each")])
+def test_an_exam_without_usable_centres_is_refused(exams, lesions, message) -> None:
+    with pytest.raises(InputError, match=message):
+        FindLesionsd("image")({"image": str(exams / "E2"), "lesions": lesions})

@@ -10,8 +10,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from monai.data import MetaTensor
 
-from pipeline.breast_ultrasound.answer_volumes import SaveVolumed, collate, find
+from pipeline.answers import collate
+from pipeline.breast_ultrasound.answer_volumes import SaveVolumed, VolumeResultd, find
 from pipeline.errors import InputError
 from pipeline.explain.windows import WindowMap
 from pipeline.networks.center_point_resnet import CenterPointResNet
@@ -51,11 +53,14 @@ def test_the_answer_lies_on_the_volumes_own_grid(tmp_path, capsys) -> None:
     heat = np.full((4, 3, 2), 0.2, np.float32)
     heat[1, 2, 1] = 0.8  # window middles at voxels 2, 6, 10, …: voxel (6, 10, 6)
     found = {"logits": torch.tensor([[float(np.log(4.0))]]),
-             "map": WindowMap(heat, np.array([2.0, 2.0, 2.0]), np.array([4.0, 4.0, 4.0]))}
+             **WindowMap(heat, np.array([2.0, 2.0, 2.0]), np.array([4.0, 4.0, 4.0])).tensors()}
     torch.manual_seed(0)
-    case = {"image": torch.rand(1, 8, 12, 16), "exam_id": "E1", "grid": grid, "centers": [[-3.0, -2.5, 12.0]]}
+    meta = {"original_affine": grid.affine, "spatial_shape": grid.shape, "digests": {"image": "1"}}
+    case = {"image": MetaTensor(torch.rand(1, 8, 12, 16), meta=meta), "exam_id": "E1", "grid": grid,
+            "volume_grid": grid, "centers": [[-3.0, -2.5, 12.0]]}
     network = CenterPointResNet((4, 4, 8, 8)).eval()
-    SaveVolumed("answer", network, tmp_path)({**collate([case]), "answer": found})
+    answered = VolumeResultd("answer")({**collate([case]), "answer": found})
+    SaveVolumed("answer", network, tmp_path)(answered)
     stored = nib.load(tmp_path / "E1_heatmap.nii.gz")
     voxels = stored.get_fdata()
     assert voxels.shape == (16, 12, 8) and np.unravel_index(voxels.argmax(), voxels.shape) == (6, 10, 6)
@@ -69,3 +74,27 @@ def test_the_answer_lies_on_the_volumes_own_grid(tmp_path, capsys) -> None:
     assert [float(first[f"coord{axis}"]) for axis in "ZYX"] == pytest.approx([6, 10, 6], abs=0.6)
     assert matplotlib.image.imread(tmp_path / "E1_preview.png").std() > 0.05
     assert "E1: probability of a lesion 0.800" in capsys.readouterr().out
+    del answered["exam_id"]  # from a server, which sends the answer itself
+    assert SaveVolumed("answer", network, tmp_path / "other")(answered) == answered
+    assert not (tmp_path / "other").exists()
+
+
+def test_the_map_is_on_the_files_own_grid_whatever_its_axes_and_spacing(tmp_path) -> None:
+    """A file of (sweep, lateral, depth), resampled to half the voxels: the map has the file's."""
+    from transforms import LoadVolumed
+
+    affine = np.diag([2.0, -0.5, -0.25, 1.0])
+    array = np.random.default_rng(0).integers(1, 255, (8, 16, 12)).astype(np.uint8)
+    nib.save(nib.Nifti1Image(array, affine), tmp_path / "v.nii.gz")
+    axes = ("sweep", "lateral", "depth")
+    data = LoadVolumed("image", axes=axes, spacing=(4.0, 0.5, 1.0))({"image": str(tmp_path)})  # the folder's only file
+    assert data["image"].shape == (1, 4, 6, 8)
+    heat = np.zeros((8, 6, 4), np.float32)
+    heat[5, 1, 2] = 0.8  # windows on every voxel: (lateral, depth, sweep)
+    data["pred"] = {"logits": torch.zeros(1), **WindowMap(heat, np.zeros(3), np.ones(3)).tensors()}
+    pred = VolumeResultd("pred", axes=axes)(data)["pred"]
+    assert pred.shape == (1, 8, 16, 12)
+    np.testing.assert_allclose(pred.affine, affine)
+    # Voxel n of the coarse grid is between 2n and 2n + 1 of the file: of (sweep, lateral, depth) 4.5, 10.5, 2.5.
+    hottest = np.argwhere(pred[0].numpy() >= pred.max().item() - 1e-6).mean(axis=0)
+    np.testing.assert_allclose(hottest, [4.5, 10.5, 2.5])

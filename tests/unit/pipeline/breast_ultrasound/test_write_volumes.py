@@ -39,7 +39,7 @@ def found() -> dict[str, Any]:
     heat = np.full((9, 6, 4), 0.1, np.float32)
     heat[2, 1, 3] = 0.9
     return {"logits": torch.tensor([[float(np.log(9.0))]]),
-            "map": WindowMap(heat, np.array([3.0, 3.0, 3.0]), np.array([4.0, 4.0, 4.0]))}
+            **WindowMap(heat, np.array([3.0, 3.0, 3.0]), np.array([4.0, 4.0, 4.0])).tensors()}
 
 
 def test_spots_and_truth_are_in_millimetres(tmp_path, network, capsys) -> None:

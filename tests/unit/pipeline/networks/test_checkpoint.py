@@ -119,3 +119,23 @@ def test_a_checkpoint_that_does_not_fit_is_one_line(network, tmp_path, damage, m
         load_weights(network, path, missing="train stage 1")
     assert len(str(error.value).splitlines()) == 1 and str(tmp_path) not in str(error.value)
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+
+
+def test_no_host_loads_another_networks_weights(tmp_path) -> None:
+    """MONAI Label loads with strict=False: what is missing would stay random."""
+    import copy
+
+    from monai.networks.utils import copy_model_state
+
+    from pipeline.networks.center_point_resnet import CenterPointResNet
+    from pipeline.networks.imagenet_resnet import transfer_resnet34
+
+    for network in (CurriculumResNet(2), CenterPointResNet((2, 2, 2, 2)), transfer_resnet34(1)):
+        served, state = copy.deepcopy(network), network.state_dict()
+        served.load_state_dict(state, strict=False)
+        copy_model_state(served, state)
+        name = next(iter(state))
+        with pytest.raises(InputError, match=f"lack {name}: they are another network's"):
+            served.load_state_dict({key: value for key, value in state.items() if key != name}, strict=False)
+        with pytest.raises(InputError, match=r"hold other\.weight: they are"):
+            served.load_state_dict({**state, "other.weight": torch.ones(1)}, strict=False)

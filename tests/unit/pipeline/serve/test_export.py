@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -24,30 +25,57 @@ def weights(tmp_path_factory):
 
 
 def test_the_folder_holds_what_a_host_needs(weights, tmp_path, capsys) -> None:
-    (tmp_path / "overlay.yaml").write_text("spread: 3.5\n")
-    (tmp_path / "metrics.json").write_text("{}")
-    words = ["export", BUNDLE, "--weights", str(weights), "-o", str(tmp_path / "out"), "--overlay",
-             str(tmp_path / "overlay.yaml"), "--metrics", str(tmp_path / "metrics.json")]
+    (tmp_path / "overlay.yaml").write_text("spread: 3.5\nmatrix: [64, 64, 8]\nrows: 32\n")
+    words = ["export", BUNDLE, "--weights", f"weights={weights}", "-o", str(tmp_path / "out"), "--overlay",
+             str(tmp_path / "overlay.yaml")]
     for _ in range(2):  # the second replaces the first
         assert main(words) == 0
     (folder,) = (tmp_path / "out").iterdir()
     assert folder.name == "breast_mri_curriculum"
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert {"LICENSE", "configs/inference.json", "configs/train.json", "configs/metadata.json", "docs/README.md",
-            "docs/metrics.json", "models/model.pt"} <= names
-    assert json.loads((folder / "configs" / "inference.json").read_text())["spread"] == 3.5
+            "models/model.pt", "wheels/breast_bundles-0.1.0-py3-none-any.whl", "SHA256SUMS"} <= names
+    inference = json.loads((folder / "configs" / "inference.json").read_text())
+    assert inference["spread"] == 3.5 and inference["threshold"] is None
+    image = json.loads((folder / "configs" / "metadata.json").read_text())["network_data_format"]["inputs"]["image"]
+    assert image["spatial_shape"] == [32, 32, 8]
     assert (folder / "models" / "model.pt").read_bytes() == weights.read_bytes()
+    assert "nothing is known of their training" in (folder / "docs" / "README.md").read_text()
     assert "exported: " in capsys.readouterr().out
+    assert main([*words[:4], "-o", str(tmp_path / "one.zip")]) == 0
+    with zipfile.ZipFile(tmp_path / "one.zip") as archive:
+        assert {name.partition("/")[2] for name in archive.namelist()} == names
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.zip", "out", "overlay.yaml"]
 
 
 def test_what_does_not_fit_leaves_nothing(weights, tmp_path, capsys) -> None:
     other = tmp_path / "other.pt"
     torch.save(CurriculumResNet(in_channels=3).state_dict(), other)
-    for bundle, path, named in ((BUNDLE, other, "other.pt"), (BUNDLE, tmp_path / "none.pt", "none.pt"),
-                                (str(tmp_path), weights, "not a bundle")):
-        assert main(["export", bundle, "--weights", str(path), "-o", str(tmp_path / "out")]) == 2
+    named = ["--weights", f"weights={weights}"]
+    for bundle, words, told in (
+            (BUNDLE, ["--weights", f"weights={other}"], "model.pt: checkpoint of another network"),
+            (BUNDLE, ["--weights", f"weights={tmp_path / 'none.pt'}"], "none.pt: no such file"),
+            (BUNDLE, ["--weights", f"model={weights}"], "model: give NAME=FILE with NAME one of weights"),
+            ("bundles/mammography_attention", ["--weights", f"model={weights}"], "attention=FILE is missing"),
+            (BUNDLE, [], "give either --run"), (BUNDLE, [*named, "--run", "x"], "give either --run"),
+            (BUNDLE, ["--run", "x", "--overlay", str(ROOT / "bundles/common/smoke.yaml")], "--overlay goes with"),
+            (BUNDLE, [*named, "--overlay", "no.yaml"], "no.yaml: no such file"),
+            (str(tmp_path), named, "not a bundle")):
+        assert main(["export", bundle, *words, "-o", str(tmp_path / "out" / "deep")]) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert line.startswith("error: ") and named in line
+        assert line.startswith("error: ") and told in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_export_that_its_own_config_cannot_load_is_an_error(weights, tmp_path, capsys) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    for text, told in (("map: wrong\n", "no heat map 'wrong'"), ("rows: null\n", "--rows 'None': a whole number"),
+                       ("inferer#_target_: pipeline.explain.none.None\n", "cannot be loaded")):
+        overlay.write_text(text)
+        assert main(["export", BUNDLE, "--weights", f"weights={weights}", "--overlay", str(overlay), "-o",
+                     str(tmp_path / "out")]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert told in line
     assert not (tmp_path / "out").exists()
 
 
@@ -60,7 +88,7 @@ def test_nothing_else_is_touched(weights, tmp_path, capsys, which) -> None:
         source.mkdir(parents=True)
         (source / "thesis.tex").touch()
     before = sorted(source.rglob("*"))
-    assert main(["export", BUNDLE, "--weights", str(weights), "-o", str(tmp_path / "bundles")]) == 2
+    assert main(["export", BUNDLE, "--weights", f"weights={weights}", "-o", str(tmp_path / "bundles")]) == 2
     assert sorted(source.rglob("*")) == before
     said = capsys.readouterr().err
     assert "no earlier export; choose another -o" in said and said.count("\n") == 1

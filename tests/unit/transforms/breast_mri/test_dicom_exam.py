@@ -100,5 +100,7 @@ def test_phases_before_the_last_without_contrast_agent_are_passed_over(tmp_path,
     for k in range(4):
         make_series(tmp_path / "E1" / f"s{k}", array + np.int16(k), affine, AcquisitionTime=f"1{k}0000",
                     ContrastBolusAgent="agent" if k > 1 else "", **T1)
-    found = find_dicom(tmp_path / "E1", ("pre", "post1", "post2"))
+    chosen: dict[str, str] = {}
+    found = find_dicom(tmp_path / "E1", ("pre", "post1", "post2"), chosen)
+    assert chosen["pre"].startswith("series ") and list(chosen) == ["pre", "post1", "post2"]
     assert [found[c].name.split("#")[0] for c in ("pre", "post1", "post2")] == ["s1", "s2", "s3"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -30,3 +32,22 @@ def test_a_picture_without_breast_is_named(tmp_path) -> None:
     Image.fromarray(pixels).save(tmp_path / "L-CC.png")
     with pytest.raises(InputError, match=r"L-CC\.png: no breast is seen"):
         LoadViews(check_side=False)({"image": {"L-CC": tmp_path / "L-CC.png"}})
+
+
+def test_a_host_sends_one_file_a_folder_or_a_list(tmp_path) -> None:
+    exam = tmp_path / "p1.exam"
+    for name, edge in (("L-CC", "left"), ("R-MLO", "right")):
+        save_png(exam / f"{name}.png", edge, columns=80 + 10 * (name[0] == "R"))
+    shutil.copy(exam / "R-MLO.png", tmp_path / "p1.png")  # what a viewer shows of the exam
+    for image in (exam, str(exam), [exam / "R-MLO.png", exam / "L-CC.png"]):
+        assert set(LoadViews()({"image": image})["views"]) == {"L-CC", "R-MLO"}
+    whole = StackViews(40, 40)(LoadViews()({"image": str(tmp_path / "p1.png")}))
+    assert set(whole["views"]) == {"L-CC", "R-MLO"} and whole["shown"] == "R-MLO"
+    assert whole["image"].meta["spatial_shape"].tolist() == [90, 120, 1]
+    save_png(tmp_path / "p1.png", rows=100)
+    with pytest.raises(InputError, match=r"p1\.png: is none of the exam's files beside it"):
+        LoadViews()({"image": str(tmp_path / "p1.png")})
+    save_png(tmp_path / "picture.png")
+    assert list(LoadViews()({"image": str(tmp_path / "picture.png"), "view": "L-MLO"})["views"]) == ["L-MLO"]
+    with pytest.raises(InputError, match="view"):
+        LoadViews()({"image": str(tmp_path / "picture.png")})

@@ -1,0 +1,227 @@
+"""An export of each bundle, trained for one epoch, moved, in an empty folder: every host gives the same answer."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import shutil
+import subprocess
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import monai.bundle
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+import yaml
+from commands import ROOT
+from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle.scripts import ckpt_export, verify_metadata, verify_net_in_out
+from monai_label import infer
+
+from pipeline.__main__ import main
+
+pytestmark = pytest.mark.slow
+
+BUNDLES = [p.name for p in sorted((ROOT / "bundles").iterdir()) if (p / "configs" / "inference.yaml").is_file()]
+METRICS = {"auroc": 0.81, "accuracy": 0.72, "sensitivity": 0.63, "specificity": 0.84}
+SMOKE = {"max_epochs": 1, "cases_per_epoch": 4, "batch_size": 2, "workers": 0, "fold": 0, "quiet": True}
+
+
+@dataclass
+class Tiny:
+    """What a bundle is trained on here: its variant, stages and settings."""
+
+    variant: str
+    stages: dict[str, tuple[list[str], dict[str, Any]]]
+    prepared: dict[str, Any] = field(default_factory=dict)
+    evaluated: dict[str, Any] = field(default_factory=dict)
+    row: str = ""
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_prepared, tiny_lesions, tiny_exams, tiny_crops, tiny_views) -> dict[str, tuple[Path, Tiny]]:
+    """Of each bundle a prepared dataset, and settings for one epoch of seconds."""
+    mammography = {"layers": 18, "widen": 0.125, "width": 48, "size": 48, "padding": 4}
+    return {
+        "breast_mri_curriculum": (tiny_prepared, Tiny(
+            "naive_1e-4", {"breasts": (["train", "naive"], {})}, {"matrix": [128, 128, 8], "rows": 64},
+            {"spread": 2.0, "map": "without"})),
+        "breast_mri_transfer": (tiny_lesions, Tiny(
+            "pre+post4+sub", {"train": (["train"], {"channels": ["pre", "post4", "sub"], "image_size": 32,
+                                                            "weights": None})},
+            {"patch_size": 12, "iterations": [2], "shrink_factor": [1, 1, 1], "channels": ["pre", "post1", "t2"]})),
+        "breast_mri_doubly_deep": (tiny_exams, Tiny(
+            "t2-t0", {"train": (["train"], {"input": "t2-t0", "trunk": [4, 8], "blocks": [1, 1], "depth_channels": 4,
+                                            "recompute": 1, "batch_size": 1})}, {}, {"map": "without"})),
+        "breast_ultrasound_center_point": (tiny_crops, Tiny(
+            "center_point", {"train": (["train"], {"shape": [8, 32, 32], "widths": [4, 4, 4, 4]})}, {},
+            {"step": [8, 16, 16]}, "center")),
+        "mammography_attention": (tiny_views, Tiny(
+            "image_labels", {"holistic": (["train"], mammography),
+                             "attention": (["train", "attention"], {**mammography, "region": 32})}, row="ensemble")),
+    }
+
+
+def train(bundle: str, configs: list[str], folder: Path, dataset: Path, **settings: Any) -> Path:
+    """One stage in this process, as `python -m monai.bundle run`; returns its weights."""
+    files = [str(ROOT / "bundles" / bundle / "configs" / f"{name}.yaml") for name in configs]
+    given = {**SMOKE, **settings, "dataset_dir": str(dataset), "output_dir": str(folder), "ckpt_dir": str(folder)}
+    workflow = ConfigWorkflow(files, workflow_type="train", logging_file=False, model_name="model.pt",
+                              bundle_root=str(ROOT / "bundles" / bundle), **given)
+    workflow.initialize()
+    workflow.run()
+    workflow.finalize()
+    return folder / "model.pt"
+
+
+def study(bundle: str, folder: Path, dataset: Path, told: Tiny) -> Path:
+    """A study's folder as `python -m pipeline study` leaves it, each stage trained for an epoch."""
+    place, given = folder / told.variant / "fold0", {}
+    for name, (configs, settings) in told.stages.items():
+        if "attention" in configs:
+            from pipeline.mammography import regions
+            from pipeline.prepare import cases
+
+            middle = {regions.image_key(c): {"center": [64.0, 40.0], "score": 0.0, "array": c["sha256"]}
+                      for c in cases.load(dataset)["images"]}
+            regions.save(place / "regions.json", regions.identity(given["holistic"], 48, 48, 0), middle)
+            settings = {**settings, **given, "regions": str(place / "regions.json")}
+        given[name] = str(train(bundle, configs, place / name, dataset, **settings))
+    (folder / "prepared").mkdir()
+    (folder / "prepared" / "config.yaml").write_text(yaml.safe_dump(told.prepared))
+    (place / "config.evaluate.yaml").write_text(yaml.safe_dump(told.evaluated))
+    rows = [("split", "label", "score", "variant"), ("validation", 0, 0.125, "x"), ("validation", 1, 0.25, "x"),
+            ("validation", 0, 0.375, told.row), ("validation", 1, 0.625, told.row), ("test", 1, 0.9, told.row)]
+    with (place / "predictions.csv").open("w") as file:
+        csv.writer(file).writerows(rows if told.row else [row[:3] for row in [rows[0], *rows[3:]]])
+    row = told.row or told.variant
+    (folder / "metrics.json").write_text(json.dumps({"final": {}, "variants": {
+        row: {name: {"mean": value} for name, value in METRICS.items()}}}))
+    (folder / "study.json").write_text(json.dumps({
+        "bundle": bundle, "preset": "demo", "unit": "breast", "folds": [0], "final_fold": None,
+        "variants": {told.variant: {}}, "dataset": {"name": "tiny", "exams": 12, "patients": 12, "synthetic": True}}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("exports")
+
+
+@pytest.fixture(scope="module", params=BUNDLES)
+def exported(request, tiny, work) -> Path:
+    """A bundle's export, moved to where it was not made."""
+    if request.param not in tiny:
+        pytest.fail(f"{request.param}: say in `tiny` how it is trained for one epoch")
+    run = study(request.param, work / request.param, *tiny[request.param])
+    made = work / "made" / request.param
+    assert main(["export", f"bundles/{request.param}", "--run", str(run), "--fold", "0", "--variant",
+                 tiny[request.param][1].variant, "-o", str(made)]) == 0
+    return Path(shutil.move(made / request.param, work / "moved" / request.param))
+
+
+@pytest.fixture
+def exam(exported, request, tmp_path) -> Path:
+    """An exam as hosts have it: the image that viewers show, what belongs to it beside it; and an empty folder."""
+    shown = tmp_path / "studies" / "p1"
+    shown.parent.mkdir()
+    modality = json.loads((exported / "configs/metadata.json").read_text())["network_data_format"]["inputs"]["image"]
+    if modality["modality"] == "US":
+        cohort = request.getfixturevalue("ultrasound_cohort")
+        return Path(shutil.copy(cohort.path(0), shown.with_suffix(".nrrd")))
+    cohort = request.getfixturevalue({"MR": "phantom_cohort", "MG": "mammography_cohort"}[modality["modality"]])
+    first = next(e for e in cohort.load().exams if e.lesions or modality["modality"] == "MG")
+    files = {name: cohort.load().path(first, name) for name in first.images}
+    for name, path in files.items():
+        target = shown.with_suffix(".exam") / f"{name}{''.join(path.suffixes)}"
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(path, target)
+    if first.lesions:
+        lines = ["x_mm,y_mm,z_mm", *(",".join(map(str, point)) for _, point in first.points())]
+        shown.with_suffix(".lesions.csv").write_text("\n".join(lines) + "\n")
+    one = files["post1" if "post1" in files else "R-MLO"]
+    return Path(shutil.copy(one, shown.with_suffix("".join(one.suffixes))))
+
+
+def test_every_host_gives_the_same_answer(exported, exam, tmp_path, monkeypatch) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    config = str(exported / "configs" / "inference.json")
+    monai.bundle.run(config_file=config, bundle_root=str(exported), dataset_dir=str(exam), output_dir="../run")
+    assert main(["predict", str(exported), str(exam), "-o", str(tmp_path / "predicted")]) == 0
+    served = infer(exported, exam)
+    answers = []
+    for folder in (tmp_path / "run", tmp_path / "predicted"):
+        result = json.loads((folder / "p1_result.json").read_text())
+        answers.append((result, nib.load(folder / "p1_heatmap.nii.gz")))
+        assert (folder / "p1_preview.png").stat().st_size > 1000
+    answers.append((served["result"], nib.Nifti1Image(served["pred"][0].numpy(), served["pred"].affine.numpy())))
+    (first, heat), *others = answers
+    for result, other in others:
+        assert result["probability"] == pytest.approx(first["probability"], abs=1e-6)
+        np.testing.assert_allclose(other.get_fdata(), heat.get_fdata(), atol=1e-6)
+        np.testing.assert_allclose(other.affine, heat.affine, atol=1e-4)
+    assert 0 < heat.get_fdata().max() <= first["probability"] + 1 / 255
+    assert first["decision"] == {"threshold": 0.625, "positive": first["probability"] >= 0.625}
+    if exam.suffix != ".png":  # on the grid of the image that is shown
+        shown = nib.load(exam) if exam.name.endswith(".nii.gz") else None
+        assert shown is None or (shown.shape == heat.shape and np.allclose(shown.affine, heat.affine, atol=1e-4))
+    levels = infer(exported, exam, result_dtype="uint8", result_extension=".nrrd")
+    assert levels["pred"].dtype == torch.uint8 and levels["result_extension"] == ".nrrd"
+    wanted = np.digitize(heat.get_fdata(), [0.5, 0.75, 0.9])
+    assert (levels["pred"][0].numpy() == wanted).mean() > 0.999
+    network = monai.bundle.load(exported.name, bundle_dir=str(exported.parent), workflow_type="inference",
+                                source="github", repo="none/none/none")
+    state = torch.load(exported / "models" / "model.pt")
+    assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
+    assert not any(empty.iterdir())
+
+
+def test_what_is_in_it(exported, tiny, work, tmp_path) -> None:
+    _, told = tiny[exported.name]
+    configs = {path.stem: path.read_text() for path in (exported / "configs").glob("*.json")}
+    assert configs.keys() == {"inference", "train", "evaluate", "prepare", "metadata"}
+    assert all(text == json.dumps(json.loads(text), indent=4) + "\n" for text in configs.values())
+    inference, meta = json.loads(configs["inference"]), json.loads(configs["metadata"])
+    trained = {name: value for _, settings in told.stages.values() for name, value in settings.items()}
+    for name, value in {**told.prepared, **trained}.items():
+        assert name not in inference or inference[name] == value or name in trained, name
+        assert name not in inference or name not in trained or inference[name] == trained[name], name
+    assert inference.get("map", "evidence") == "evidence"  # that the variant was evaluated without maps is no matter
+    assert meta["eval_metrics"] == METRICS and "wheels/breast_bundles-" in meta["description"]
+    text = (exported / "docs" / "README.md").read_text()
+    for part in ("| auroc | 0.810 |", "fold 0", "pip install wheels/", "# License", "References"):
+        assert part in text
+    assert str(work) not in "".join(configs.values()) + text + (exported / "export.json").read_text()
+    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=exported, check=True)
+    listed = {line.partition("  ")[2] for line in (exported / "SHA256SUMS").read_text().splitlines()}
+    assert listed == {str(p.relative_to(exported)) for p in exported.rglob("*") if p.is_file()} - {"SHA256SUMS"}
+    sums = set()
+    for name in ("a.zip", "b.zip"):
+        assert main(["export", f"bundles/{exported.name}", "--run", str(work / exported.name), "--fold", "0",
+                     "--variant", told.variant, "-o", str(tmp_path / name)]) == 0
+        sums.add(hashlib.sha256((tmp_path / name).read_bytes()).hexdigest())
+    assert len(sums) == 1
+
+
+def test_monais_own_checks_hold(exported, exam, tmp_path) -> None:
+    config, meta = (str(exported / "configs" / f"{name}.json") for name in ("inference", "metadata"))
+    verify_metadata(meta, filepath=Path(__file__).parent / "schema_20240725.json")
+    verify_net_in_out("network_def", meta, config, device="cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ckpt_export("network_def", filepath=str(tmp_path / "model.ts"), ckpt_file=str(exported / "models/model.pt"),
+                    meta_file=meta, config_file=config, bundle_root=str(exported))
+    workflow = ConfigWorkflow(config, workflow_type="infer", logging_file=False, bundle_root=str(exported),
+                              dataset_dir=str(exam), output_dir=str(tmp_path / "out"))
+    workflow.initialize()
+    assert workflow.check_properties() == []
+    parser = ConfigParser(ConfigParser.load_config_file(config))
+    shape = json.loads(Path(meta).read_text())["network_data_format"]["inputs"]["image"]["spatial_shape"]
+    assert parser.get_parsed_content("input_shape") == shape
