@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from pipeline.errors import InputError
+from pipeline.networks.checkpoint import strict
 from pipeline.networks import memory
 
 ANSWERS = ("left benign", "left malignant", "right benign", "right malignant")  # in the order of the logits' pairs
@@ -104,6 +105,7 @@ class DoublyDeepNet(nn.Module):
         self.strides = (cell, cell, 1)  # voxels between the maps' cells
         self.reset()
         self.trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        strict(self)
 
     def reset(self) -> None:
         """Initialise (ours; the paper is silent).

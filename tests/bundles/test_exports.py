@@ -57,7 +57,7 @@ def tiny(tiny_prepared, tiny_lesions, tiny_exams, tiny_crops, tiny_views) -> dic
             {"patch_size": 12, "iterations": [2], "shrink_factor": [1, 1, 1], "channels": ["pre", "post1", "t2"]})),
         "breast_mri_doubly_deep": (tiny_exams, Tiny(
             "t2-t0", {"train": (["train"], {"input": "t2-t0", "trunk": [4, 8], "blocks": [1, 1], "depth_channels": 4,
-                                            "recompute": 1, "batch_size": 1})}, {}, {"map": "without"})),
+                                            "recompute": 1, "batch_size": 1})})),
         "breast_ultrasound_center_point": (tiny_crops, Tiny(
             "center_point", {"train": (["train"], {"shape": [8, 32, 32], "widths": [4, 4, 4, 4]})}, {},
             {"step": [8, 16, 16]}, "center")),
