@@ -13,7 +13,7 @@ from pipeline.serve.dicom_study import Model, on_series, read_series
 
 hd = pytest.importorskip("highdicom", reason="the extra `dicom` is not installed")
 
-from pipeline.serve import dicom_maps
+from pipeline.serve import dicom_maps  # noqa: E402
 
 MODEL = Model("breast_mri_curriculum", "0.1.0")
 LIMITS = (0.5, 0.75, 0.9)
