@@ -21,7 +21,7 @@ def parametric_map(source: Source, heat: np.ndarray, model: Model) -> Dataset:
 
     Args:
         source: the series; its slices are the frames, in their order.
-        heat: `(columns, rows, slices)`, as of `pipeline.serve.dicom_study.on_series`.
+        heat: `(columns, rows, slices)`, as of `pipeline.serve.dicom_grid.on_series`.
         model: what gave it.
     """
     mapping = hd.pm.RealWorldValueMapping(

@@ -20,7 +20,8 @@ from pydicom.dataset import Dataset
 from pipeline.errors import InputError
 from pipeline.files.atomic import replacing
 from pipeline.files.dicom_picture import dicom_picture
-from pipeline.serve.dicom_study import Model, Source, on_series, read_series, read_views
+from pipeline.serve.dicom_grid import on_series
+from pipeline.serve.dicom_study import Model, Source, read_series, read_views
 
 LEVELS = (0.5, 0.75, 0.9)  # of an answer that does not say which
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
@@ -22,7 +21,9 @@ from pydicom.valuerep import DA, TM
 from pipeline import __version__
 from pipeline.errors import InputError
 from transforms.dicom_series import is_series, parse, pick
+from transforms.dicom_volumes import scan
 from transforms.grid import Grid
+from transforms.load import is_image
 
 NOTICE = "Research only. Not for clinical use."
 MAKER = "breast-bundles"
@@ -109,11 +110,8 @@ def read_views(paths: Sequence[Path | str]) -> Source:
     Raises:
         InputError: no DICOM, or files of several patients or studies.
     """
-    images = []
-    for path in map(Path, paths):
-        if not path.is_file() or not _is_dicom(path):
-            raise _no_dicom(path)
-        images.append(_header(path))
+    need_dicom(paths)
+    images = [_header(Path(path)) for path in paths]
     for tag in ("PatientID", "StudyInstanceUID"):
         if len({str(image[tag].value) for image in images}) > 1:
             raise InputError(f"{Path(paths[0]).parent.name}: its files are of several studies, and an answer belongs "
@@ -121,29 +119,23 @@ def read_views(paths: Sequence[Path | str]) -> Source:
     return Source(images)
 
 
-def on_series(heat: np.ndarray, affine: np.ndarray | None, grid: Grid) -> np.ndarray:
-    """A map on the axes of a series: `(columns, rows, slices)`, slices in ascending order along the normal.
+def need_dicom(image: Path | str | Sequence[Path | str]) -> None:
+    """Refuse what an answer as DICOM could not refer to, by its kind alone.
 
     Args:
-        heat: `(X, Y, Z)`.
-        affine: its voxels to RAS mm; axes in any order and direction. None: it is on the series' own.
-        grid: of the series.
+        image: a folder with series in it or below, or mammograms.
 
     Raises:
-        InputError: its voxels are not those of the series.
+        InputError: it is no DICOM.
     """
-    import nibabel as nib  # slow to import
-
-    shape: Any = tuple(heat.shape)
-    own = Grid(shape, grid.affine if affine is None else np.asarray(affine, float))
-    if heat.ndim == 3:
-        turn = nib.io_orientation(np.linalg.inv(grid.affine) @ own.affine)
-        turned = nib.orientations.apply_orientation(heat, turn)
-        there = Grid(turned.shape, own.affine @ nib.orientations.inv_ornt_aff(turn, shape))
-        if there.matches(grid):
-            return turned
-    raise InputError(f"the map's voxels {shape} are not those of the DICOM series {grid.shape}; give the series that "
-                     "was asked about", code="affine_mismatch")
+    if not isinstance(image, (str, Path)):
+        for path in map(Path, image):
+            if not path.is_file() or not _is_dicom(path):
+                raise _no_dicom(path)
+    elif not (path := Path(image)).is_dir() or any(is_image(file) for file in path.iterdir()):
+        raise _no_dicom(path)
+    else:
+        scan(path, deep=True)
 
 
 def _header(path: Path) -> Dataset:

@@ -1,4 +1,4 @@
-"""Maps and levels as DICOM: a planted block is where it was, by highdicom, by the bytes, and by ITK's own reading."""
+"""Maps and levels as DICOM: a planted block is where it was, by highdicom, by the bytes, and by nibabel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from dicom_answers import AFFINES, BLOCK, FRAME, STEPS, centre_ras, write_exam
 
-from pipeline.serve.dicom_study import Model, on_series, read_series
+from pipeline.serve.dicom_grid import on_series
+from pipeline.serve.dicom_study import Model, read_series
 
 hd = pytest.importorskip("highdicom", reason="the extra `dicom` is not installed")
 
@@ -45,18 +46,18 @@ def of_file(dataset: Any, frames: np.ndarray) -> np.ndarray:
                     shared.PixelMeasuresSequence[0].PixelSpacing)
 
 
-def by_itk(folder: Path) -> np.ndarray:
-    """Centroid of a series' bright voxels as ITK reads it, LPS mm."""
-    import itk
+def by_nibabel(folder: Path) -> np.ndarray:
+    """Centroid of a series' bright voxels as nibabel's own reading of DICOM places them, LPS mm."""
+    from nibabel.nicom.dicomwrappers import wrapper_from_file
 
-    names = itk.GDCMSeriesFileNames.New()
-    names.SetUseSeriesDetails(False)
-    names.SetDirectory(str(folder))
-    image = itk.imread(list(names.GetFileNames(names.GetSeriesUIDs()[0])))
-    array = itk.array_from_image(image)
-    step = itk.array_from_matrix(image.GetDirection()) * np.array(image.GetSpacing())
-    at = np.argwhere(array > 0)[:, ::-1] @ step.T + np.array(image.GetOrigin())
-    return np.average(at, axis=0, weights=array[array > 0])
+    places, weights = [], []
+    for path in folder.iterdir():
+        one = wrapper_from_file(path)
+        data = one.get_data()
+        at = np.argwhere(data > 0)
+        places += [*(at @ one.affine[:3, :2].T + one.affine[:3, 3])]
+        weights += [*data[data > 0]]
+    return np.average(places, axis=0, weights=weights)
 
 
 @pytest.mark.parametrize("name", AFFINES)
@@ -90,7 +91,7 @@ def test_the_block_is_where_it_was(name: str, tmp_path: Path, make_series: Any) 
     cool = of_file(seg, _frames_of(seg, 1))
     assert np.allclose(cool, world[weight == 0.6].mean(0) * [-1, -1, 1], atol=0.01)
 
-    seen = by_itk(tmp_path / "dyn")  # the source's own block: 800 and 400 for 0.95 and 0.6
+    seen = by_nibabel(tmp_path / "dyn")  # the source's own block: 800 and 400 for 0.95 and 0.6
     assert np.abs(seen - expected).max() < STEPS.min() / 2
     assert np.abs(seen - centre_ras(AFFINES[name]) * [-1, -1, 1]).max() < STEPS.max()
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
 import pytest
-from dicom_answers import AFFINES, FRAME, SHAPE, STUDY, write_exam
+from dicom_answers import AFFINES, FRAME, STUDY, write_exam
 
 from pipeline.errors import InputError
-from pipeline.serve.dicom_study import Model, on_series, read_series, read_views
-from transforms.grid import Grid
+from pipeline.serve.dicom_study import Model, need_dicom, read_series, read_views
 
 
 def test_slices_come_in_the_order_of_their_places_whatever_files_are_called(tmp_path: Path, make_series: Any) -> None:
@@ -41,12 +41,15 @@ def test_what_cannot_be_referred_to_is_refused(tmp_path: Path, make_series: Any,
     write_exam(make_series, tmp_path / "dyn", AFFINES["axial"], FrameOfReferenceUID="")
     with pytest.raises(InputError, match="dyn: its slices do not name one frame of reference"):
         read_series(tmp_path / "dyn")
-    (tmp_path / "SECRET").mkdir()
     (tmp_path / "pre.nii.gz").write_bytes(b"\x1f\x8b")
     (tmp_path / "L-CC.png").write_bytes(b"\x89PNG")
-    for read, path in ((read_series, tmp_path / "pre.nii.gz"), (read_views, [tmp_path / "L-CC.png"])):
+    (tmp_path / "exam").mkdir()
+    shutil.copy(tmp_path / "pre.nii.gz", tmp_path / "exam")
+    for read, path in ((read_series, tmp_path / "pre.nii.gz"), (read_views, [tmp_path / "L-CC.png"]),
+                       (need_dicom, tmp_path / "pre.nii.gz"), (need_dicom, str(tmp_path / "exam"))):
         with pytest.raises(InputError, match=r"no DICOM.*leave out --dicom"):
             read(path)
+    need_dicom(tmp_path / "dyn")
     for name, study in (("L", "1.2.3"), ("R", "1.2.4")):
         make_mammogram(tmp_path / "mg" / f"{name}-CC.dcm", name, StudyInstanceUID=study)
     with pytest.raises(InputError, match="mg: its files are of several studies"):
@@ -54,25 +57,6 @@ def test_what_cannot_be_referred_to_is_refused(tmp_path: Path, make_series: Any,
     make_mammogram(tmp_path / "mg" / "R-MLO.dcm", "R")
     with pytest.raises(InputError, match=r"R-MLO.dcm: has no StudyInstanceUID"):
         read_views([tmp_path / "mg" / "R-MLO.dcm"])
-
-
-@pytest.mark.parametrize("name", AFFINES)
-def test_a_map_with_other_axes_comes_on_those_of_the_series(name: str) -> None:
-    grid = Grid(SHAPE, AFFINES[name])
-    heat = np.random.default_rng(0).random(SHAPE).astype(np.float32)
-    for axes, flip in (((0, 1, 2), 0), ((2, 0, 1), 1), ((1, 0, 2), 2)):
-        other = grid.flipped(flip).permuted(axes)
-        there = on_series(np.flip(heat, flip).transpose(axes), other.affine, grid)
-        assert np.array_equal(there, heat)
-    assert on_series(heat, None, grid) is heat or np.array_equal(on_series(heat, None, grid), heat)
-
-
-def test_a_map_of_other_voxels_is_refused() -> None:
-    grid = Grid(SHAPE, AFFINES["oblique"])
-    moved = grid.cropped((0.5, 0, 0), SHAPE)
-    for heat, affine in ((np.zeros(SHAPE), moved.affine), (np.zeros((14, 12, 5)), None), (np.zeros((14, 12)), None)):
-        with pytest.raises(InputError, match="are not those of the DICOM series"):
-            on_series(heat, affine, grid)
 
 
 def test_a_model_is_one_device_and_each_object_a_series_of_its_own() -> None:
