@@ -10,10 +10,17 @@ from typing import Any
 import numpy as np
 
 from pipeline.serve.dicom_grid import series_on
-from pipeline.serve.dicom_objects import write_dicom
+from pipeline.serve.dicom_objects import need_highdicom, write_dicom
 from pipeline.serve.dicom_study import Model, need_dicom
 from transforms.grid import Grid, triple
 from transforms.load import read_image
+
+
+def model_of(exported: Path) -> Model:
+    """The bundle that an exported folder holds."""
+    told, metadata = (json.loads((exported / name).read_text(encoding="utf-8"))
+                      for name in ("export.json", "configs/metadata.json"))
+    return Model(str(told["bundle"]), str(metadata["version"]))
 
 
 def check(exams: Iterable[Mapping[str, Any]]) -> None:
@@ -23,8 +30,9 @@ def check(exams: Iterable[Mapping[str, Any]]) -> None:
         exams: as the bundles' `find` gives them: `image` is a path, or view to path.
 
     Raises:
-        InputError: the first that is none.
+        InputError: the first that is none, or highdicom is not installed.
     """
+    need_highdicom()
     for exam in exams:
         need_dicom(list(exam["image"].values()) if isinstance(exam["image"], Mapping) else exam["image"])
 

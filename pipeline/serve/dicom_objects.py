@@ -7,6 +7,7 @@ picture.
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,10 +51,7 @@ def write_dicom(source: Path | str | Sequence[Path | str], answer: Mapping[str, 
     Raises:
         InputError: highdicom is not installed, the source is no DICOM, or the map is not on its grid.
     """
-    try:
-        import highdicom  # noqa: F401
-    except ModuleNotFoundError:
-        raise InputError("answers as DICOM need highdicom: pip install 'breast-bundles[dicom]'") from None
+    need_highdicom()
     from pipeline.serve import dicom_report
 
     images = read_series(source) if isinstance(source, (str, Path)) else read_views(source)
@@ -70,6 +68,16 @@ def write_dicom(source: Path | str | Sequence[Path | str], answer: Mapping[str, 
             paths.append(Path(output_dir) / f"{name}_{kind}.dcm")
             dataset.save_as(whole.enter_context(replacing(paths[-1])), enforce_file_format=True)
     return paths
+
+
+def need_highdicom() -> None:
+    """Refuse what the extra `dicom` is needed for, where it is not installed.
+
+    Raises:
+        InputError: it is not.
+    """
+    if importlib.util.find_spec("highdicom") is None:
+        raise InputError("answers as DICOM need highdicom: pip install 'breast-bundles[dicom]'")
 
 
 @contextmanager

@@ -30,6 +30,13 @@ def answer_of(folder: Path, told: dict[str, Any], heat: np.ndarray, affine: np.n
     Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(folder / "E1_preview.png")
 
 
+def test_the_model_is_that_of_the_export(tmp_path: Path) -> None:
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "export.json").write_text(json.dumps({"bundle": "breast_mri_transfer", "version": "9"}))
+    (tmp_path / "configs" / "metadata.json").write_text(json.dumps({"version": "0.1.2"}))
+    assert dicom_answers.model_of(tmp_path) == Model("breast_mri_transfer", "0.1.2")
+
+
 @pytest.mark.parametrize("output", ["float", "labels"])
 def test_an_exam_s_folder_of_series(output: str, tmp_path: Path, make_series: Any) -> None:
     heat, affine = write_exam(make_series, tmp_path / "E1" / "pre", AFFINES["reversed"])

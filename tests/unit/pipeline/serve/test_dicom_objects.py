@@ -98,7 +98,7 @@ def test_all_files_or_none(tmp_path: Path, make_series: Any, monkeypatch: pytest
 
 
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "highdicom", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'breast-bundles\[dicom\]'"):
         write_dicom(tmp_path, {}, None, tmp_path, MODEL)
 
