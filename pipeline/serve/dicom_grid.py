@@ -64,6 +64,14 @@ def on_series(heat: np.ndarray, affine: np.ndarray | None, grid: Grid) -> np.nda
                      "was asked about", code="affine_mismatch")
 
 
+def peak_of(heat: np.ndarray, grid: Grid) -> np.ndarray | None:
+    """Where a map is hottest, RAS mm: of several such voxels, the one nearest to their centroid; None where it is 0."""
+    if not (hottest := heat.max()) > 0:
+        return None
+    places = grid.to_world(np.argwhere(heat == hottest))
+    return places[np.linalg.norm(places - places.mean(axis=0), axis=1).argmin()]
+
+
 def _turn(grid: Grid, onto: Grid) -> np.ndarray | None:
     """How a grid's axes go onto those of another, as nibabel says it; None where the voxels are not the same."""
     turn = nib.io_orientation(np.linalg.inv(onto.affine) @ grid.affine)

@@ -21,7 +21,7 @@ from pydicom.dataset import Dataset
 from pipeline.errors import InputError
 from pipeline.files.atomic import replacing
 from pipeline.files.dicom_picture import dicom_picture
-from pipeline.serve.dicom_grid import on_series
+from pipeline.serve.dicom_grid import on_series, peak_of
 from pipeline.serve.dicom_study import Model, Source, read_series, read_views
 
 LEVELS = (0.5, 0.75, 0.9)  # of an answer that does not say which
@@ -59,9 +59,12 @@ def write_dicom(source: Path | str | Sequence[Path | str], answer: Mapping[str, 
     paths = []
     with ExitStack() as whole:
         whole.enter_context(_quiet())
+        peak = None
         if images.grid is not None and heat is not None:
-            made |= _maps(images, on_series(np.asarray(heat), affine, images.grid), answer, model)
-        made["report"] = dicom_report.report(images, answer, model)
+            turned = on_series(np.asarray(heat), affine, images.grid)
+            made |= _maps(images, turned, answer, model)
+            peak = peak_of(turned, images.grid)
+        made["report"] = dicom_report.report(images, answer, model, peak)
         if picture is not None:
             made["picture"] = dicom_picture(picture, name, "Preview, research only", images.images)
         for kind, dataset in made.items():
@@ -95,7 +98,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _maps(source: Source, heat: np.ndarray, answer: Mapping[str, Any], model: Model) -> dict[str, Dataset]:
-    from pipeline.serve import dicom_maps
+    from pipeline.serve import dicom_maps  # imports highdicom
 
     limits = answer.get("heatmap", {}).get("levels", LEVELS)
     made = {"map": dicom_maps.parametric_map(source, heat, model)} if heat.dtype.kind == "f" else {}

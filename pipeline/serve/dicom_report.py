@@ -22,15 +22,16 @@ _SIDE = {"L": codes.SCT.Left, "R": codes.SCT.Right}
 _LPS = np.array([-1.0, -1.0, 1.0])  # from RAS
 
 
-def report(source: Source, result: Mapping[str, Any], model: Model) -> Dataset:
+def report(source: Source, result: Mapping[str, Any], model: Model, peak: np.ndarray | None = None) -> Dataset:
     """The report of an answer.
 
     Args:
         source: what was asked about; of mammograms, in the order of the answer's `images`.
         result: as the bundles' inference gives it: `type`, `probability`, and what belongs to it.
         model: what gave it.
+        peak: of the map, RAS mm: where the exam's own group points to.
     """
-    groups = _Groups(source, result, model)
+    groups = _Groups(source, result, model, peak)
     device = hd.sr.DeviceObserverIdentifyingAttributes(uid=model.uid, name=f"{model.name} {model.version}",
                                                        manufacturer_name=MAKER, model_name=model.name)
     content = hd.sr.MeasurementReport(
@@ -63,8 +64,10 @@ def _remarks(result: Mapping[str, Any]) -> list[str]:
 class _Groups:
     """The report's groups of measurements, each with the algorithm that made them."""
 
-    def __init__(self, source: Source, result: Mapping[str, Any], model: Model) -> None:
-        self.source, self.result = source, result
+    def __init__(self, source: Source, result: Mapping[str, Any], model: Model,
+                 peak: np.ndarray | None) -> None:
+        self.source, self.result, self.peak = source, result, peak
+        self.views = dict(zip(result.get("images", {}), source.images, strict=False))
         self.probability = codes.DCM.ProbabilityOfCancer
         if result.get("type") == "lesion":  # a lesion's, be it benign
             self.probability = codes.DCM.CertaintyOfFinding
@@ -73,56 +76,75 @@ class _Groups:
             manufacturer=MAKER)
 
     def all(self) -> list[Any]:
-        """The exam's, then by side, lesion, candidate and view what the answer has."""
+        """The exam's, then by lesion, candidate and view what the answer has."""
         result = self.result
-        found = [self._whole("Exam", [self._percent(result["probability"]), *_scores(result.get("exam", {}))],
-                             self._decision())]
-        found += [self._whole(f"Breast {side}", [self._percent(value)], side=side)
-                  for side, value in result.get("probabilities", {}).items()]
-        found += [self._whole(f"Breast {side}", _scores(scores), side=side)
-                  for side, scores in result.get("breasts", {}).items()]
+        found = [self._exam()]
         found += [self._at(f"Lesion {name}", lesion) for name, lesion in result.get("lesions", {}).items()]
         found += [self._at(f"Candidate {i}", each) for i, each in enumerate(result.get("candidates", ()), start=1)]
-        views = result.get("images", {})
-        found += [self._view(name, image, views[name]) for name, image in zip(views, self.source.images, strict=False)]
+        found += [self._view(name, image) for name, image in self.views.items()]
         return found
 
-    def _whole(self, name: str, measurements: list[Any], decision: list[Any] | None = None, side: str = "") -> Any:
-        """Of the exam, or of a breast: no place."""
-        images = self.source.images if self.source.grid is None else []
-        if side:
-            images = [image for view, image in zip(self.result.get("images", {}), images, strict=False)
-                      if view.startswith(side)]
-        return hd.sr.MeasurementsAndQualitativeEvaluations(
-            **self._common(name, measurements, side), qualitative_evaluations=decision,
-            source_images=list(map(hd.sr.SourceImageForMeasurementGroup.from_source_image, images)))
+    def _exam(self) -> Any:
+        """Of the exam and its breasts, at the map's peak or the view with the highest score: OHIF shows no report that
+        has a group without a place.
+        """
+        breasts = [self._percent(value, side) for side, value in self.result.get("probabilities", {}).items()]
+        for side, scores in self.result.get("breasts", {}).items():
+            breasts += _scores(scores, side)
+        told = self._common("Exam", [self._percent(self.result["probability"]),
+                                     *_scores(self.result.get("exam", {})), *breasts])
+        decision, region = self._decision(), self._worst()
+        if region is None:
+            return hd.sr.MeasurementsAndQualitativeEvaluations(**told, qualitative_evaluations=decision)
+        return hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+            **told, qualitative_evaluations=decision, referenced_region=region)
+
+    def _worst(self) -> Any:
+        """Where the exam is most suspicious; None where nothing says."""
+        if self.peak is not None:
+            return self._point(self.peak)
+        if not self.views:
+            return None
+        images = self.result["images"]
+        worst = max(self.views, key=lambda name: images[name]["ensemble"])
+        return self._rectangle(worst, self.views[worst])
 
     def _at(self, name: str, found: Mapping[str, Any]) -> Any:
         """Of a point, RAS mm."""
-        place = np.asarray(found["center_mm"], float)[None] * _LPS
-        region = hd.sr.ImageRegion3D(hd.sr.GraphicTypeValues3D.POINT, place, self.source.images[0].FrameOfReferenceUID)
         return hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-            **self._common(name, [self._percent(found["probability"])]), referenced_region=region,
-            finding_type=codes.SCT.Lesion)
+            **self._common(name, [self._percent(found["probability"])]), finding_type=codes.SCT.Lesion,
+            referenced_region=self._point(np.asarray(found["center_mm"], float)))
 
-    def _view(self, name: str, image: Dataset, found: Mapping[str, Any]) -> Any:
-        """Of a mammogram's region; DICOM counts pixels from the corner of the first."""
-        top, left, size = found["region"]
+    def _view(self, name: str, image: Dataset) -> Any:
+        """Of a mammogram's region."""
+        return hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+            **self._common(f"View {name}", _scores(self.result["images"][name]), name[:1]),
+            referenced_region=self._rectangle(name, image))
+
+    def _point(self, place: np.ndarray) -> hd.sr.ImageRegion3D:
+        return hd.sr.ImageRegion3D(hd.sr.GraphicTypeValues3D.POINT, place[None] * _LPS,
+                                   self.source.images[0].FrameOfReferenceUID)
+
+    def _rectangle(self, name: str, image: Dataset) -> hd.sr.ImageRegion:
+        """A view's region within its image; DICOM counts pixels from the corner of the first."""
+        top, left, size = self.result["images"][name]["region"]
         low, high = max(top, 0), min(top + size, int(image.Rows))
         first, last = max(left, 0), min(left + size, int(image.Columns))
         corners = [(first, low), (last, low), (last, high), (first, high), (first, low)]
-        region = hd.sr.ImageRegion(hd.sr.GraphicTypeValues.POLYLINE, np.asarray(corners, float),
-                                   hd.sr.SourceImageForRegion.from_source_image(image))
-        return hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-            **self._common(f"View {name}", _scores(found), name[:1]), referenced_region=region)
+        return hd.sr.ImageRegion(hd.sr.GraphicTypeValues.POLYLINE, np.asarray(corners, float),
+                                 hd.sr.SourceImageForRegion.from_source_image(image))
 
     def _common(self, name: str, measurements: list[Any], side: str = "") -> dict[str, Any]:
         site = hd.sr.FindingSite(codes.SCT.Breast, laterality=_SIDE.get(side))
         return {"tracking_identifier": hd.sr.TrackingIdentifier(hd.UID(), name), "algorithm_id": self.algorithm,
                 "finding_sites": [site], "measurements": measurements}
 
-    def _percent(self, probability: float) -> hd.sr.Measurement:
-        return hd.sr.Measurement(self.probability, round(100 * float(probability), 4), codes.UCUM.Percent)
+    def _percent(self, probability: float, side: str = "") -> hd.sr.Measurement:
+        name = self.probability
+        if side:
+            name = _of_breast(name.value, name.meaning, side)
+        percent = round(100 * float(probability), 4)
+        return hd.sr.Measurement(name, percent, codes.UCUM.Percent, finding_sites=_site(side))
 
     def _decision(self) -> list[Any] | None:
         decision = self.result.get("decision")
@@ -132,8 +154,18 @@ class _Groups:
         return [hd.sr.QualitativeEvaluation(name, codes.SCT.Positive if decision["positive"] else codes.SCT.Negative)]
 
 
-def _scores(found: Mapping[str, Any]) -> list[hd.sr.Measurement]:
+def _scores(found: Mapping[str, Any], side: str = "") -> list[hd.sr.Measurement]:
     """A mammogram's, a breast's or an exam's scores: any number, the larger the more suspicious."""
-    return [hd.sr.Measurement(hd.sr.CodedConcept(name, SCHEME, f"{name.capitalize()} score"), round(float(value), 6),
-                              codes.UCUM.NoUnits)
-            for name, value in found.items() if name in ("holistic", "attention", "ensemble")]
+    names = {name: f"{name.capitalize()} score" for name in found if name in ("holistic", "attention", "ensemble")}
+    return [hd.sr.Measurement(_of_breast(name, meaning, side) if side else hd.sr.CodedConcept(name, SCHEME, meaning),
+                              round(float(found[name]), 6), codes.UCUM.NoUnits, finding_sites=_site(side))
+            for name, meaning in names.items()]
+
+
+def _of_breast(name: str, meaning: str, side: str) -> hd.sr.CodedConcept:
+    """What a number is, with the breast: viewers show names, and not the places that stand below them."""
+    return hd.sr.CodedConcept(f"{name}-{side}", SCHEME, f"{meaning}, {_SIDE[side].meaning.lower()} breast")
+
+
+def _site(side: str) -> list[hd.sr.FindingSite] | None:
+    return [hd.sr.FindingSite(codes.SCT.Breast, laterality=_SIDE[side])] if side else None

@@ -10,7 +10,7 @@ import pytest
 from dicom_answers import AFFINES, FRAME, SHAPE, STUDY
 
 from pipeline.errors import InputError
-from pipeline.serve.dicom_grid import on_series, series_on
+from pipeline.serve.dicom_grid import on_series, peak_of, series_on
 from pipeline.serve.dicom_study import read_series
 from transforms.grid import Grid
 
@@ -48,6 +48,13 @@ def test_the_first_phase_on_the_map_s_grid_is_found_among_an_exam_s_series(tmp_p
     assert len(read_series(found).images) == SHAPE[2]
     with pytest.raises(InputError, match="E1: no series lies on the map's grid, 14 x 12 x 6"):
         series_on(tmp_path / "E1", grid.cropped((0.5, 0, 0), SHAPE))
+
+
+def test_the_peak_is_a_voxel_of_the_hottest(tmp_path: Path) -> None:
+    grid, heat = Grid(SHAPE, AFFINES["coronal"]), np.zeros(SHAPE, np.float32)
+    assert peak_of(heat, grid) is None
+    heat[2:5, 7, 3], heat[11, 2, 4] = 0.6, 0.5
+    assert np.allclose(peak_of(heat, grid), grid.to_world(np.array([3, 7, 3])))
 
 
 def _read(path: Path) -> Any:

@@ -44,8 +44,10 @@ def number(group: Any, name: str, unit: str) -> float:
 @pytest.fixture
 def written(tmp_path: Path, make_series: Any) -> tuple[Any, np.ndarray]:
     write_exam(make_series, tmp_path / "dyn", AFFINES["oblique"])
-    dicom_report.report(read_series(tmp_path / "dyn"), result(AFFINES["oblique"]), MODEL).save_as(tmp_path / "sr.dcm")
-    return pydicom.dcmread(tmp_path / "sr.dcm"), centre_ras(AFFINES["oblique"])
+    centre = centre_ras(AFFINES["oblique"])
+    made = dicom_report.report(read_series(tmp_path / "dyn"), result(AFFINES["oblique"]), MODEL, centre + 1)
+    made.save_as(tmp_path / "sr.dcm")
+    return pydicom.dcmread(tmp_path / "sr.dcm"), centre
 
 
 def test_probabilities_of_exam_breasts_and_lesions(written: tuple[Any, np.ndarray]) -> None:
@@ -53,14 +55,23 @@ def test_probabilities_of_exam_breasts_and_lesions(written: tuple[Any, np.ndarra
     assert report.SOPClassUID == "1.2.840.10008.5.1.4.1.1.88.34" and code(report) == "126000"
     assert report.ContentTemplateSequence[0].TemplateIdentifier == "1500"
     found = groups(report)
-    assert list(found) == ["Exam", "Breast L", "Breast R", "Lesion 1"]
-    for name, percent in (("Exam", 95.0), ("Breast L", 95.0), ("Breast R", 3.12), ("Lesion 1", 95.0)):
-        assert number(found[name], "111047", "%") == pytest.approx(percent)  # probability of cancer
-    sides = [told(found[name], "363698007")[0] for name in ("Breast L", "Breast R")]
-    assert [told(side, "272741003")[0].ConceptCodeSequence[0].CodeMeaning for side in sides] == ["Left", "Right"]
-    point, = told(found["Lesion 1"], "111030")
-    assert (point.ValueType, point.GraphicType, point.ReferencedFrameOfReferenceUID) == ("SCOORD3D", "POINT", FRAME)
-    assert np.allclose(point.GraphicData, centre * [-1, -1, 1], atol=1e-3)
+    assert list(found) == ["Exam", "Lesion 1"]
+    for name in found:
+        assert number(found[name], "111047", "%") == pytest.approx(95.0)  # probability of cancer
+        point, = told(found[name], "111030")
+        assert (point.ValueType, point.GraphicType, point.ReferencedFrameOfReferenceUID) == ("SCOORD3D", "POINT", FRAME)
+        assert np.allclose(point.GraphicData, (centre + (name == "Exam")) * [-1, -1, 1], atol=1e-3)
+    for side, word, percent in (("L", "Left", 95.0), ("R", "Right", 3.12)):
+        assert number(found["Exam"], f"111047-{side}", "%") == pytest.approx(percent)
+        breast, = told(found["Exam"], f"111047-{side}")
+        assert breast.ConceptNameCodeSequence[0].CodeMeaning == f"Probability of cancer, {word.lower()} breast"
+        assert told(told(breast, "363698007")[0], "272741003")[0].ConceptCodeSequence[0].CodeMeaning == word
+
+
+def test_where_nothing_is_hot_the_exam_has_no_place(tmp_path: Path, make_series: Any) -> None:
+    write_exam(make_series, tmp_path / "dyn", AFFINES["axial"])
+    exam = groups(dicom_report.report(read_series(tmp_path / "dyn"), {"probability": 0.0}, MODEL))["Exam"]
+    assert told(exam, "111030") == [] and number(exam, "111047", "%") == 0
 
 
 def test_it_says_what_made_it_and_what_it_is_not_for(written: tuple[Any, np.ndarray]) -> None:
@@ -103,14 +114,13 @@ def test_mammograms_have_a_region_in_each_image(whole: bool, tmp_path: Path, mak
     source = read_views([tmp_path / "L-CC.dcm", tmp_path / "R-CC.dcm"])
     report = dicom_report.report(source, views(), MODEL)
     found = groups(report)
-    assert list(found) == ["Exam", "Breast L", "Breast R", "View L-CC", "View R-CC"]
+    assert list(found) == ["Exam", "View L-CC", "View R-CC"]
     assert number(found["Exam"], "111047", "%") == pytest.approx(60)
-    assert number(found["View R-CC"], "ensemble", "1") == -2.0 and number(found["Breast L"], "attention", "1") == 1.25
+    assert number(found["View R-CC"], "ensemble", "1") == -2.0 and number(found["Exam"], "attention-L", "1") == 1.25
+    assert told(found["Exam"], "111030")[0].GraphicData == told(found["View L-CC"], "111030")[0].GraphicData  # 0.825
     for name, image, corners in (("L", source.images[0], [0, 10, 30, 10, 30, 40, 0, 40, 0, 10]),
                                  ("R", source.images[1], [25, 5, 40, 5, 40, 35, 25, 35, 25, 5])):  # cut to 40 columns
         region, = told(found[f"View {name}-CC"], "111030")
         assert region.GraphicType == "POLYLINE" and list(region.GraphicData) == corners
         assert region.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == image.SOPInstanceUID
-        breast, = told(found[f"Breast {name}"], "121112")  # source of measurement
-        assert breast.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == image.SOPInstanceUID
-    assert len(told(found["Exam"], "121112")) == 2 and bool(told(report, "111028")) == whole  # the image library
+    assert bool(told(report, "111028")) == whole  # the image library
