@@ -64,12 +64,12 @@ def on_series(heat: np.ndarray, affine: np.ndarray | None, grid: Grid) -> np.nda
                      "was asked about", code="affine_mismatch")
 
 
-def peak_of(heat: np.ndarray, grid: Grid) -> np.ndarray | None:
-    """Where a map is hottest, RAS mm: of several such voxels, the one nearest to their centroid; None where it is 0."""
+def peak_of(heat: np.ndarray) -> tuple[int, int, int] | None:
+    """The voxel where a map is hottest; of several, the one nearest to their centroid; None where it is 0."""
     if not (hottest := heat.max()) > 0:
         return None
-    places = grid.to_world(np.argwhere(heat == hottest))
-    return places[np.linalg.norm(places - places.mean(axis=0), axis=1).argmin()]
+    voxels = np.argwhere(heat == hottest)
+    return triple(voxels[np.linalg.norm(voxels - voxels.mean(axis=0), axis=1).argmin()])
 
 
 def _turn(grid: Grid, onto: Grid) -> np.ndarray | None:

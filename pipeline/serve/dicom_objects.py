@@ -63,7 +63,7 @@ def write_dicom(source: Path | str | Sequence[Path | str], answer: Mapping[str, 
         if images.grid is not None and heat is not None:
             turned = on_series(np.asarray(heat), affine, images.grid)
             made |= _maps(images, turned, answer, model)
-            peak = peak_of(turned, images.grid)
+            peak = peak_of(turned)
         made["report"] = dicom_report.report(images, answer, model, peak)
         if picture is not None:
             made["picture"] = dicom_picture(picture, name, "Preview, research only", images.images)

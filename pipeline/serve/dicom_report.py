@@ -6,7 +6,7 @@ source's frame of reference (LPS mm), of mammograms regions in pixels of their i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import highdicom as hd
@@ -22,14 +22,15 @@ _SIDE = {"L": codes.SCT.Left, "R": codes.SCT.Right}
 _LPS = np.array([-1.0, -1.0, 1.0])  # from RAS
 
 
-def report(source: Source, result: Mapping[str, Any], model: Model, peak: np.ndarray | None = None) -> Dataset:
+def report(source: Source, result: Mapping[str, Any], model: Model,
+           peak: tuple[int, int, int] | None = None) -> Dataset:
     """The report of an answer.
 
     Args:
         source: what was asked about; of mammograms, in the order of the answer's `images`.
         result: as the bundles' inference gives it: `type`, `probability`, and what belongs to it.
         model: what gave it.
-        peak: of the map, RAS mm: where the exam's own group points to.
+        peak: column, row and slice of the map's peak, to which the exam's own group points.
     """
     groups = _Groups(source, result, model, peak)
     device = hd.sr.DeviceObserverIdentifyingAttributes(uid=model.uid, name=f"{model.name} {model.version}",
@@ -65,7 +66,7 @@ class _Groups:
     """The report's groups of measurements, each with the algorithm that made them."""
 
     def __init__(self, source: Source, result: Mapping[str, Any], model: Model,
-                 peak: np.ndarray | None) -> None:
+                 peak: tuple[int, int, int] | None) -> None:
         self.source, self.result, self.peak = source, result, peak
         self.views = dict(zip(result.get("images", {}), source.images, strict=False))
         self.probability = codes.DCM.ProbabilityOfCancer
@@ -102,7 +103,8 @@ class _Groups:
     def _worst(self) -> Any:
         """Where the exam is most suspicious; None where nothing says."""
         if self.peak is not None:
-            return self._point(self.peak)
+            column, row, number = self.peak
+            return _region("POINT", [(column + 0.5, row + 0.5)], self.source.images[number])
         if not self.views:
             return None
         images = self.result["images"]
@@ -113,7 +115,9 @@ class _Groups:
         """Of a point, RAS mm."""
         return hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
             **self._common(name, [self._percent(found["probability"])]), finding_type=codes.SCT.Lesion,
-            referenced_region=self._point(np.asarray(found["center_mm"], float)))
+            referenced_region=hd.sr.ImageRegion3D(
+                hd.sr.GraphicTypeValues3D.POINT, np.asarray(found["center_mm"], float)[None] * _LPS,
+                self.source.images[0].FrameOfReferenceUID))
 
     def _view(self, name: str, image: Dataset) -> Any:
         """Of a mammogram's region."""
@@ -121,18 +125,13 @@ class _Groups:
             **self._common(f"View {name}", _scores(self.result["images"][name]), name[:1]),
             referenced_region=self._rectangle(name, image))
 
-    def _point(self, place: np.ndarray) -> hd.sr.ImageRegion3D:
-        return hd.sr.ImageRegion3D(hd.sr.GraphicTypeValues3D.POINT, place[None] * _LPS,
-                                   self.source.images[0].FrameOfReferenceUID)
-
     def _rectangle(self, name: str, image: Dataset) -> hd.sr.ImageRegion:
-        """A view's region within its image; DICOM counts pixels from the corner of the first."""
+        """A view's region within its image."""
         top, left, size = self.result["images"][name]["region"]
         low, high = max(top, 0), min(top + size, int(image.Rows))
         first, last = max(left, 0), min(left + size, int(image.Columns))
         corners = [(first, low), (last, low), (last, high), (first, high), (first, low)]
-        return hd.sr.ImageRegion(hd.sr.GraphicTypeValues.POLYLINE, np.asarray(corners, float),
-                                 hd.sr.SourceImageForRegion.from_source_image(image))
+        return _region("POLYLINE", corners, image)
 
     def _common(self, name: str, measurements: list[Any], side: str = "") -> dict[str, Any]:
         site = hd.sr.FindingSite(codes.SCT.Breast, laterality=_SIDE.get(side))
@@ -152,6 +151,11 @@ class _Groups:
             return None
         name = hd.sr.CodedConcept("decision", SCHEME, f"At threshold {100 * decision['threshold']:.2f} %")
         return [hd.sr.QualitativeEvaluation(name, codes.SCT.Positive if decision["positive"] else codes.SCT.Negative)]
+
+
+def _region(kind: str, corners: Sequence[tuple[float, float]], image: Dataset) -> hd.sr.ImageRegion:
+    """A place in an image, `(column, row)`; DICOM counts from the outer corner of the first pixel."""
+    return hd.sr.ImageRegion(kind, np.asarray(corners, float), hd.sr.SourceImageForRegion.from_source_image(image))
 
 
 def _scores(found: Mapping[str, Any], side: str = "") -> list[hd.sr.Measurement]:

@@ -45,7 +45,7 @@ def number(group: Any, name: str, unit: str) -> float:
 def written(tmp_path: Path, make_series: Any) -> tuple[Any, np.ndarray]:
     write_exam(make_series, tmp_path / "dyn", AFFINES["oblique"])
     centre = centre_ras(AFFINES["oblique"])
-    made = dicom_report.report(read_series(tmp_path / "dyn"), result(AFFINES["oblique"]), MODEL, centre + 1)
+    made = dicom_report.report(read_series(tmp_path / "dyn"), result(AFFINES["oblique"]), MODEL, (9, 3, 2))
     made.save_as(tmp_path / "sr.dcm")
     return pydicom.dcmread(tmp_path / "sr.dcm"), centre
 
@@ -58,9 +58,14 @@ def test_probabilities_of_exam_breasts_and_lesions(written: tuple[Any, np.ndarra
     assert list(found) == ["Exam", "Lesion 1"]
     for name in found:
         assert number(found[name], "111047", "%") == pytest.approx(95.0)  # probability of cancer
-        point, = told(found[name], "111030")
-        assert (point.ValueType, point.GraphicType, point.ReferencedFrameOfReferenceUID) == ("SCOORD3D", "POINT", FRAME)
-        assert np.allclose(point.GraphicData, (centre + (name == "Exam")) * [-1, -1, 1], atol=1e-3)
+    point, = told(found["Lesion 1"], "111030")
+    assert (point.ValueType, point.GraphicType, point.ReferencedFrameOfReferenceUID) == ("SCOORD3D", "POINT", FRAME)
+    assert np.allclose(point.GraphicData, centre * [-1, -1, 1], atol=1e-3)
+    peak, = told(found["Exam"], "111030")
+    assert (peak.ValueType, list(peak.GraphicData)) == ("SCOORD", [9.5, 3.5])  # the middle of a pixel
+    seen = told(told(told(report, "111028")[0], "126200")[0], "260753009")[2]  # the library's slices, the third
+    assert (peak.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+            == seen.ReferencedSOPSequence[0].ReferencedSOPInstanceUID)
     for side, word, percent in (("L", "Left", 95.0), ("R", "Right", 3.12)):
         assert number(found["Exam"], f"111047-{side}", "%") == pytest.approx(percent)
         breast, = told(found["Exam"], f"111047-{side}")
