@@ -33,8 +33,26 @@ def parametric_map(source: Source, heat: np.ndarray, model: Model) -> Dataset:
         content_description=NOTICE, voi_lut_transformations=[hd.VOILUTTransformation(window_center=0.5,
                                                                                      window_width=1.0)],
         **model.series(1, "Map of suspicion"))
+    _in_order(made, source)
     made.Laterality = ""  # demanded of a paired organ; an exam may show both
     return made
+
+
+def _in_order(made: Dataset, source: Source) -> None:
+    """Put frames into the order of the source's slices, ascending along the normal.
+
+    highdicom orders them against the normal. OHIF 3.13 takes them in the order of the file, whatever they refer to, and
+    its volumes ascend: it would show each on the slice at the other end.
+    """
+    number = {image.SOPInstanceUID: k for k, image in enumerate(source.images)}
+    groups = list(made.PerFrameFunctionalGroupsSequence)
+    at = [number[group.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID] for group in groups]
+    order = np.argsort(at)
+    frames = np.frombuffer(made.FloatPixelData, np.float32).reshape(len(groups), -1)
+    made.FloatPixelData = frames[order].tobytes()
+    made.PerFrameFunctionalGroupsSequence = [groups[frame] for frame in order]
+    for k, group in enumerate(made.PerFrameFunctionalGroupsSequence, start=1):
+        group.FrameContentSequence[0].DimensionIndexValues = [k]
 
 
 def segmentation(source: Source, levels: np.ndarray, limits: Sequence[float], model: Model) -> Dataset | None:

@@ -121,6 +121,20 @@ def test_each_frame_names_the_slice_that_it_was_made_of(tmp_path: Path, make_ser
         assert made.ContentDescription == "Research only. Not for clinical use."
 
 
+@pytest.mark.parametrize("name", ["axial", "reversed", "coronal"])
+def test_frames_of_a_map_ascend_along_the_normal(name: str, tmp_path: Path, make_series: Any) -> None:
+    heat, _ = write_exam(make_series, tmp_path / "dyn", AFFINES[name])
+    made = dicom_maps.parametric_map(read_series(tmp_path / "dyn"), heat, MODEL)
+    along, down = np.reshape(made.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0].ImageOrientationPatient,
+                             (2, 3)).astype(float)
+    items = made.PerFrameFunctionalGroupsSequence
+    heights = [float(np.cross(along, down) @ np.array(item.PlanePositionSequence[0].ImagePositionPatient, float))
+               for item in items]
+    assert heights == sorted(heights) and len(items) == 6
+    assert [item.FrameContentSequence[0].DimensionIndexValues for item in items] == [1, 2, 3, 4, 5, 6]
+    assert np.array_equal(np.frombuffer(made.FloatPixelData, "<f4").reshape(6, 12, 14), heat.T)
+
+
 def test_numbers_are_mapped_to_themselves_and_levels_do_not_overlap(tmp_path: Path, make_series: Any) -> None:
     write_exam(make_series, tmp_path / "dyn", AFFINES["axial"])
     source = read_series(tmp_path / "dyn")
