@@ -16,7 +16,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -158,11 +158,12 @@ def _finite(value: Any) -> bool:
     return all(map(_finite, value)) if isinstance(value, (list, tuple)) else True
 
 
-def run(evaluator: Any) -> None:
+def run(evaluator: Any, after: Callable[[Mapping[str, Any]], Any] | None = None) -> None:
     """Answer exam after exam; one that cannot be answered does not keep the others from it.
 
     Args:
         evaluator: MONAI's, whose data loader reads exams one at a time.
+        after: called with each exam that was answered, for what else is made of its files.
 
     Raises:
         InputError: some could not be answered: says which, and why the first. A single exam's own error.
@@ -178,6 +179,8 @@ def run(evaluator: Any) -> None:
         evaluator.state.epoch_length = 1
         try:
             evaluator.run()
+            if after is not None:
+                after(exam)
         except Exception as error:
             evaluator._internal_run_generator = None  # ignite keeps the run that failed, and would go on with it
             reason = one_line(error)

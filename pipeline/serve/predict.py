@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lesions", type=Path, help="where lesions are, for bundles that score marked ones: a table, "
                         "or a list of points of 3D Slicer (default: the one beside the exam)")
     parser.add_argument("--labels", action="store_true", help="write the map as levels from 0.50, 0.75 and 0.90")
+    parser.add_argument("--dicom", action="store_true", help="write the answer as DICOM objects of the exam's study, "
+                        "too: map, levels, report and picture; for exams that are DICOM")
     parser.add_argument("--device", help="cpu, cuda or cuda:1 (default: a GPU where there is one)")
 
 
 def main(args: argparse.Namespace) -> int:
     """Write the answers; returns 0 where every exam has one."""
     from pipeline import answers  # with it MONAI, which is slow to import
+    from pipeline.serve import dicom_answers
 
     check_device(args.device)
     with ExitStack() as stack:
@@ -43,8 +47,12 @@ def main(args: argparse.Namespace) -> int:
             settings["heatmap"] = "labels"
         if args.device is not None:
             settings["device"] = args.device
-        parser = loaded(bundle, (), **settings)
-        answers.run(parser.get_parsed_content("evaluator"))
+        evaluator = loaded(bundle, (), **settings).get_parsed_content("evaluator")
+        after = None
+        if args.dicom:
+            dicom_answers.check(evaluator.data_loader.dataset.data)
+            after = partial(dicom_answers.write, output_dir=args.output, model=dicom_answers.model_of(bundle))
+        answers.run(evaluator, after)
     return 0
 
 

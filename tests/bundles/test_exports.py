@@ -183,6 +183,30 @@ def test_every_host_gives_the_same_answer(exported, exam, tmp_path, monkeypatch)
     assert not any(empty.iterdir())
 
 
+def test_dicom_out_is_for_dicom_in(exported, exam, tmp_path, capsys, request) -> None:
+    out = tmp_path / "out"
+    assert main(["predict", str(exported), str(exam), "-o", str(out), "--dicom"]) == 2
+    assert "leave out --dicom" in capsys.readouterr().err and not out.exists()
+    if exported.name != "breast_mri_curriculum":
+        return
+    hd = pytest.importorskip("highdicom", reason="the extra `dicom` is not installed")
+    cohort = request.getfixturevalue("phantom_cohort")
+    study = {"StudyInstanceUID": "1.2.3", "FrameOfReferenceUID": "1.2.4", "PatientName": "SECRET"}
+    for i, contrast in enumerate(("pre", "post1", "post2", "post3", "post4", "t2")):
+        image = nib.load(cohort.path(0, contrast))
+        tags = {"EchoTime": 90.0 if contrast == "t2" else 2.0, "SeriesNumber": i, "AcquisitionTime": f"10{i:02d}00"}
+        voxels = np.asanyarray(image.dataobj).astype(np.int16)
+        request.getfixturevalue("make_series")(tmp_path / "p7" / str(i), voxels, image.affine, **study, **tags)
+    assert main(["predict", str(exported), str(tmp_path / "p7"), "-o", str(out), "--dicom"]) == 0
+    heat = nib.load(out / "p7_heatmap.nii.gz").get_fdata()
+    assert np.allclose(np.sort(hd.imread(out / "p7_map.dcm").get_volume().array, axis=None), np.sort(heat, axis=None))
+    report = hd.sr.srread(out / "p7_report.dcm")
+    exam_group, = report.content.get_image_measurement_groups() or report.content.get_planar_roi_measurement_groups()
+    told = json.loads((out / "p7_result.json").read_text())
+    assert exam_group.get_measurements()[0].value == pytest.approx(100 * told["probability"], abs=1e-3)
+    assert "SECRET" not in "".join(capsys.readouterr()) and report.StudyInstanceUID == "1.2.3"
+
+
 def test_what_is_in_it(exported, tiny, work, tmp_path) -> None:
     _, told = tiny[exported.name]
     configs = {path.stem: path.read_text() for path in (exported / "configs").glob("*.json")}

@@ -97,6 +97,21 @@ def test_all_are_answered_once() -> None:
     assert answered == ["E1", "E2", "E3"]
 
 
+def test_what_is_made_of_an_answer_follows_it_and_its_error_is_the_exam_s() -> None:
+    seen: list[tuple[str, list[str]]] = []
+    answered: list[str] = []
+
+    def after(exam: Any) -> None:
+        seen.append((exam["exam_id"], list(answered)))
+        if exam["exam_id"] == "E3":
+            raise InputError("E3: its slices do not name one frame of reference")
+
+    outcomes = {"E1": None, "E2": InputError("damaged"), "E3": None}
+    with pytest.raises(InputError, match=r"2 of 3 exams have no answer: E2, E3"):
+        answers.run(evaluator(outcomes, answered), after)
+    assert seen == [("E1", ["E1"]), ("E3", ["E1", "E3"])]
+
+
 def test_a_single_exam_says_its_own_error() -> None:
     with pytest.raises(InputError, match=r"^pre\.nii\.gz: truncated$"):
         answers.run(evaluator({"E1": InputError("pre.nii.gz: truncated")}, []))
