@@ -103,7 +103,7 @@ class WriteVolumes:
         chosen = np.union1d(np.linspace(0, last, min(last + 1, MOST_SLICES - len(marked))).round(), marked).astype(int)
         image = batch["image"][0, 0].cpu().numpy()
         save_stack(self.folder, {"exam_id": batch["exam_id"], "side": batch["side"]}, image[chosen],
-                   np.stack([pred["map"].plane(grid.shape, int(z)) for z in chosen]),
+                   np.stack([WindowMap.of(pred).plane(grid.shape, int(z)) for z in chosen]),
                    [(*center[:2], np.searchsorted(chosen, z)) for center, z in zip(centers, marked, strict=True)],
                    [int(kind or 0) for kind in batch["malignant"]], chosen.tolist(), grid.shape[2],
                    float(grid.spacing[1] / grid.spacing[0]))

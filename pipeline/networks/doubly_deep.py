@@ -17,8 +17,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from pipeline.errors import InputError
-from pipeline.networks.checkpoint import strict
 from pipeline.networks import memory
+from pipeline.networks.checkpoint import strict
 
 ANSWERS = ("left benign", "left malignant", "right benign", "right malignant")  # in the order of the logits' pairs
 UNKNOWN = -1  # a label that is left out
