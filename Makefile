@@ -64,7 +64,7 @@ demo-mammography_attention: venv  ## the mammography paper on synthetic screenin
 LABEL ?= $(DEMO)/label
 STEM  := $(DEMO)/exported
 # bundle : study : datalist, of the demos; those that were run are served
-SERVED := breast_mri_curriculum:$(DEMO)/run:$(DEMO)/cohort.json breast_mri_transfer:$(DEMO)/transfer/run:$(DEMO)/transfer/cohort.json breast_ultrasound_center_point:$(DEMO)/ultrasound/run:$(DEMO)/ultrasound/cohort.json mammography_attention:$(DEMO)/mammography/run:$(DEMO)/mammography/cohort.json
+SERVED := breast_mri_curriculum:$(DEMO)/run:$(DEMO)/cohort.json breast_mri_doubly_deep:$(DEMO)/doubly_deep/run:$(DEMO)/doubly_deep/cohort.json breast_mri_transfer:$(DEMO)/transfer/run:$(DEMO)/transfer/cohort.json breast_ultrasound_center_point:$(DEMO)/ultrasound/run:$(DEMO)/ultrasound/cohort.json mammography_attention:$(DEMO)/mammography/run:$(DEMO)/mammography/cohort.json
 
 label-demo: venv  ## serve what the demos trained with MONAI Label on loopback, ask each model, show the answers, stop
 	test -x $(LABEL)/bin/python || $(PYTHON) -m venv $(LABEL)
