@@ -86,6 +86,7 @@ def test_evaluation_and_inference_give_the_same_answers(work, _written_phantom, 
     exam = next(name for name, case in listed.items() if case["splits"][0] == "test")
     answered = started("inference", "demo_inference", dataset_dir=_written_phantom / "exams" / exam,
                        output_dir=tmp_path / "answers", model=work / "run" / "model.pt")
+    answered.get_parsed_content("load")
     answered.get_parsed_content("evaluator").run()
     told = json.loads((tmp_path / "answers" / f"{exam}_result.json").read_text())["probabilities"]
     for row in found:
