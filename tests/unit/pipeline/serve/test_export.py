@@ -69,7 +69,8 @@ def test_what_does_not_fit_leaves_nothing(weights, tmp_path, capsys) -> None:
 
 def test_an_export_that_its_own_config_cannot_load_is_an_error(weights, tmp_path, capsys) -> None:
     overlay = tmp_path / "overlay.yaml"
-    for text, told in (("map: wrong\n", "--map 'wrong': one of evidence"), ("rows: null\n", "--rows 'None': a whole number"),
+    for text, told in (("map: wrong\n", "--map 'wrong': one of evidence"),
+                       ("rows: null\n", "--rows 'None': a whole number"),
                        ("inferer#_target_: pipeline.explain.none.None\n", "cannot be loaded")):
         overlay.write_text(text)
         assert main(["export", BUNDLE, "--weights", f"weights={weights}", "--overlay", str(overlay), "-o",
