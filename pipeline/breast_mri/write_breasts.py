@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 
 from pipeline.breast_mri.map_records import peak_of, plane_picture, pointing
+from pipeline.breast_mri.write_maps import PredictionWriter
 from pipeline.explain.evidence import body_mask
 from pipeline.explain.stacks import save_stack
-from pipeline.files.atomic import write_arrays, write_table
 from pipeline.prediction_rows import case_of, prediction_row
 from transforms.grid import Grid, triple
 
 
-class WritePredictions:
+class WritePredictions(PredictionWriter):
     """Writes `predictions.csv`, one row a breast, and with heat maps `localisation.csv` and `maps/*.npz`.
 
     The tables hold study ids only, never paths. `localisation.csv` says for every malignant test breast whether the
@@ -37,23 +37,9 @@ class WritePredictions:
 
     def __init__(self, output_dir: Path | str, fold: int, shown: int = 0, maps: int = 8,
                  radius_mm: float = 20.0, stacks: bool = False) -> None:
-        self.folder = Path(output_dir)
-        self.fold = int(fold)
+        super().__init__(output_dir, fold, maps, radius_mm)
         self.shown = int(shown)
-        self.maps = int(maps)
-        self.radius_mm = float(radius_mm)
         self.stacks = bool(stacks)
-        self.rows: list[dict[str, Any]] = []
-        self.peaks: list[dict[str, Any]] = []
-        self.kept: dict[str, dict[str, Any]] = {}
-
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self.start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
-        engine.add_event_handler(Events.COMPLETED, self.write)
-
-    def start(self, engine: Engine) -> None:
-        self.rows, self.peaks, self.kept = [], [], {}
 
     def collect(self, engine: Engine) -> None:
         """Take one batch's scores and maps."""
@@ -102,12 +88,3 @@ class WritePredictions:
                    heat.numpy().transpose(2, 1, 0)[:, ::-1], [(x, rows - y, z) for x, y, z, _ in lesions],
                    [int(malignant) for *_, malignant in lesions], numbers, total,
                    float(grid.spacing[1] / grid.spacing[0]))
-
-    def write(self, engine: Engine) -> None:
-        """Write the tables, each in one piece, and say where they are."""
-        write_table(self.folder / "predictions.csv", self.rows)
-        if self.peaks:
-            write_table(self.folder / "localisation.csv", self.peaks)
-        for name, picture in self.kept.items():
-            write_arrays(self.folder / "maps" / f"{name}.npz", **picture)
-        print(f"{len(self.rows)} predictions in {self.folder / 'predictions.csv'}", flush=True)

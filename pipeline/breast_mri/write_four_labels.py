@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 
 from pipeline.breast_mri.map_records import peak_of, plane_picture, pointing
 from pipeline.breast_mri.slice_stacks import TASKS, UNKNOWN
+from pipeline.breast_mri.write_maps import PredictionWriter
 from pipeline.explain.evidence import body_mask
-from pipeline.files.atomic import write_arrays, write_table
 from pipeline.prediction_rows import prediction_row
 from transforms.grid import Grid, triple
 from transforms.read_prepared import open_prepared, to_tensor
 
 
-class WriteFourLabels:
+class WriteFourLabels(PredictionWriter):
     """Writes `predictions.csv`, a row a breast and task, and with maps `localisation.csv` and `maps/*.npz`.
 
     Column `task` is `malignant` or `benign`; an answer whose label is unknown, as that of a breast which was not
@@ -38,21 +38,7 @@ class WriteFourLabels:
     """
 
     def __init__(self, output_dir: Path | str, fold: int, maps: int = 8, radius_mm: float = 20.0) -> None:
-        self.folder = Path(output_dir)
-        self.fold = int(fold)
-        self.maps = int(maps)
-        self.radius_mm = float(radius_mm)
-        self.rows: list[dict[str, Any]] = []
-        self.peaks: list[dict[str, Any]] = []
-        self.kept: dict[str, dict[str, Any]] = {}
-
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self.start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
-        engine.add_event_handler(Events.COMPLETED, self.write)
-
-    def start(self, engine: Engine) -> None:
-        self.rows, self.peaks, self.kept = [], [], {}
+        super().__init__(output_dir, fold, maps, radius_mm)
 
     def collect(self, engine: Engine) -> None:
         """Take one batch's scores and maps."""
@@ -93,15 +79,6 @@ class WriteFourLabels:
             self.kept[f"{row['exam_id']}_{row['side']}"] = {
                 **plane_picture(image.float().cpu().numpy(), heat, both, z, mirrored=True),
                 **{name: row[name] for name in ("label", "score", "exam_id", "side")}}
-
-    def write(self, engine: Engine) -> None:
-        """Write the tables, each in one piece, and say where they are."""
-        write_table(self.folder / "predictions.csv", self.rows)
-        if self.peaks:
-            write_table(self.folder / "localisation.csv", self.peaks)
-        for name, picture in self.kept.items():
-            write_arrays(self.folder / "maps" / f"{name}.npz", **picture)
-        print(f"{len(self.rows)} predictions in {self.folder / 'predictions.csv'}", flush=True)
 
 
 def _body(path: Path | str) -> np.ndarray:
