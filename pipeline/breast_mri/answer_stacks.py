@@ -13,7 +13,8 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
 from pipeline import answers
-from pipeline.breast_mri.map_records import peak_of, plane_picture
+from pipeline.breast_mri.map_records import plane_picture
+from pipeline.breast_mri.preview import chosen_slice
 from pipeline.breast_mri.slice_stacks import KINDS, TASKS, answers_of
 from pipeline.files.atomic import replacing, write_volume
 from transforms.answer import answered
@@ -93,19 +94,23 @@ class SaveFourAnswersd(MapTransform):
                            self.image_key) as (folder, name):
             for (side, kind), each in zip(TASKS, result["answer_maps"], strict=True):
                 write_volume(folder / f"{name}_{NAMES[side]}_{kind}.nii.gz", each.cpu(), affine)
-            _picture(result[self.image_key].flatten(0, -4)[0], result["stack_maps"], told,
-                     folder / f"{name}_preview.png")
+            image = result[self.image_key]
+            place = Grid(triple(image.shape[-3:]), np.asarray(image.meta["stack_affine"]))
+            exam = Grid(triple(image.meta["spatial_shape"]), np.asarray(image.meta["original_affine"]))
+            _picture(image.flatten(0, -4)[0], result["stack_maps"], told, place, exam, folder / f"{name}_preview.png")
         return result
 
 
-def _picture(image: torch.Tensor, maps: torch.Tensor, probabilities: Mapping[str, Mapping[str, float]],
-             path: Path) -> None:
+def _picture(image: torch.Tensor, maps: torch.Tensor, probabilities: Mapping[str, Mapping[str, float]], place: Grid,
+             exam: Grid, path: Path) -> None:
     """A column an answer: the slice of its map's hottest voxel, as it is and under the map; the patient's right left.
 
     Args:
         image: `(X, Y, Z)`.
         maps: `(4, X, Y, Z)`, 0–1.
         probabilities: by side and kind.
+        place: the stack's grid.
+        exam: the exam's own grid; its file counts the slices.
         path: the PNG.
     """
     figure = Figure(figsize=(2.8 * len(TASKS), 5.2), facecolor="black", layout="constrained")
@@ -115,14 +120,14 @@ def _picture(image: torch.Tensor, maps: torch.Tensor, probabilities: Mapping[str
     for column, i in enumerate(order):
         side, kind = TASKS[i]
         heat = maps[i].float().cpu().numpy()
-        z = int(peak_of(heat)[2])
+        z, where = chosen_slice(maps[i], place, exam)
         shown = plane_picture(voxels, heat, (), z, mirrored=True)
         for axis in axes[:, column]:
             axis.imshow(shown["image"], cmap="gray", vmin=0, vmax=1)
             axis.set_axis_off()
         axes[1, column].imshow(shown["heat"], cmap="inferno", vmin=0, vmax=1,
                                alpha=0.6 * np.clip(shown["heat"] * 2, 0, 1))
-        axes[0, column].set_title(f"{NAMES[side]}: p({kind}) = {probabilities[side][kind]:.2f}\nslice {z}",
+        axes[0, column].set_title(f"{NAMES[side]}: p({kind}) = {probabilities[side][kind]:.2f}\n{where}",
                                   color="white", fontsize=9)
     with replacing(path, ".png") as temporary:
         figure.savefig(temporary, dpi=100, metadata={"Software": None})
