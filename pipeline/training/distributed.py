@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import torch
 import torch.distributed as dist
@@ -20,6 +21,8 @@ def stop() -> None:
     if dist.is_initialized():
         dist.barrier()  # nobody leaves while another still sends: gloo's threads would abort it
         dist.destroy_process_group()
+        if not torch.cuda.is_available():
+            time.sleep(0.5)  # gloo's threads outlive their group; one that still works as Python ends aborts it all
 
 
 def device() -> torch.device:

@@ -142,8 +142,7 @@ def test_two_processes_train_the_model_that_one_would(prepared, tmp_path) -> Non
     both, alone = tmp_path / "both", tmp_path / "alone"
     settings = {"dataset_dir": prepared, "cases_per_epoch": 8, "lr": "1.0e-3"}
     monai("train", "naive", "bundles/common/smoke.yaml", "bundles/common/multi_gpu.yaml", str(check),
-          launcher=("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--max-restarts", "2",
-                    "-m"),
+          launcher=("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"),
           output_dir=both, ckpt_dir=both, **settings)
     first, second = (torch.load(tmp_path / name, weights_only=True) for name in ("True", "False"))
     assert all(torch.equal(first[name], second[name]) for name in first)

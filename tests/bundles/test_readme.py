@@ -13,8 +13,8 @@ import pytest
 from commands import ROOT, read
 
 SMALL = {"prepare.yaml": "--matrix '[128, 128, 8]' --rows 64 --workers 1",
-         "train_patches.yaml": "--max_epochs 1 --cases_per_epoch 4 --batch_size 2",
-         "demo_breasts.yaml": "--max_epochs 1 --cases_per_epoch 4 --batch_size 2",
+         "train_patches.yaml": "--max_epochs 1 --cases_per_epoch 4 --batch_size 2 --precision fp32",
+         "demo_breasts.yaml": "--max_epochs 1 --cases_per_epoch 4 --batch_size 2 --precision fp32",
          "inference.yaml": "--matrix '[128, 128, 8]' --rows 64", "evaluate.yaml": ""}
 
 

@@ -39,10 +39,12 @@ def test_one_process_shares_with_nobody(monkeypatch) -> None:
 
 def test_two_processes_average_their_gradients(tmp_path) -> None:
     (tmp_path / "two.py").write_text(TWO)
-    ended = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-                            "--max-restarts", "2",  # gloo now and then aborts at the start (pytorch/gloo#514)
-                            str(tmp_path / "two.py"), str(tmp_path)], capture_output=True, text=True, timeout=120,
-                           env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1",
-                                "CUDA_VISIBLE_DEVICES": ""})
+    for _ in range(3):  # gloo aborts a process in one of some hundred runs (open upstream); an error is no abort
+        ended = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+                                str(tmp_path / "two.py"), str(tmp_path)], capture_output=True, text=True, timeout=120,
+                               env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1",
+                                    "CUDA_VISIBLE_DEVICES": ""})
+        if "terminate called" not in ended.stderr:
+            break
     assert ended.returncode == 0, ended.stderr[:2000]  # the processes' own words come first
     assert [(tmp_path / f"rank{rank}").read_text() for rank in (0, 1)] == ["2.0", "2.0"]
