@@ -10,7 +10,7 @@ import sys
 
 
 class DeclareOperators(importlib.abc.MetaPathFinder):
-    library = None  # must live as long as the process
+    declared = None  # must live as long as the process
 
     def find_spec(self, name, path=None, target=None):
         if name != "torchvision":
@@ -19,9 +19,9 @@ class DeclareOperators(importlib.abc.MetaPathFinder):
         import torch
 
         if torch.version.cuda is None:
-            DeclareOperators.library = torch.library.Library("torchvision", "DEF")
+            DeclareOperators.declared = torch.library.Library("torchvision", "DEF")
             for operator in ("nms", "qnms"):
-                self.library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+                self.declared.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         return None
 
 
