@@ -10,7 +10,9 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import torch
+from monai.config import KeysCollection
 from monai.data import MetaTensor
+from monai.transforms import MapTransform
 
 from transforms.errors import InputError
 
@@ -55,3 +57,24 @@ def answered(data: Mapping[Hashable, Any], key: Hashable, result: Mapping[str, A
     kept = {"affine": torch.as_tensor(meta["original_affine"]), **{name: meta[name] for name in _PLACE if name in meta}}
     return {**data, key: MetaTensor(heat[None].contiguous(), meta=kept), "result": told,
             "result_extension": data.get("result_extension") or ".nii.gz"}
+
+
+class ResultTransform(MapTransform):
+    """What every bundle's `…Resultd` has: where the image and the map are, and how the answer is told.
+
+    Args:
+        keys: the first is where the map is put, e.g. `pred`.
+        image_key: the image that was asked about.
+        output, threshold: as of `answered`.
+    """
+
+    def __init__(self, keys: KeysCollection, image_key: str = "image", output: str = "float",
+                 threshold: float | None = None, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.image_key = image_key
+        self.output, self.threshold = output, threshold
+
+    def answered(self, data: Mapping[Hashable, Any], result: Mapping[str, Any],
+                 heat: torch.Tensor) -> dict[Hashable, Any]:
+        """`answered`, with this transform's settings."""
+        return answered(data, self.keys[0], result, heat, data[self.image_key].meta, self.output, self.threshold)

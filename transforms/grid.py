@@ -6,8 +6,9 @@ No voxel is touched here. A chain of steps (reorient, resize, crop, flip) is one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -45,6 +46,11 @@ class Grid:
     def to_index(self, world: np.ndarray) -> np.ndarray:
         """RAS millimetres `(..., 3)` to (fractional) voxel indices `(..., 3)`."""
         return (np.asarray(world, float) - self.affine[:3, 3]) @ np.linalg.inv(self.affine[:3, :3]).T
+
+    @classmethod
+    def of_exam(cls, meta: Mapping[str, Any]) -> Grid:
+        """An exam's own grid, from its image's meta: `spatial_shape` and `original_affine`."""
+        return cls(triple(meta["spatial_shape"]), np.asarray(meta["original_affine"]))
 
     def slice_in(self, other: Grid, index: Sequence[float]) -> int:
         """The slice of another grid, counted from 0, that a voxel of this one lies on.

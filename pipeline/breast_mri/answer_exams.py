@@ -91,7 +91,7 @@ class SaveResultd(MapTransform):
             meta, maps = breasts.meta, result["heatmap_breasts"]
             places = [Grid(triple(each.shape), np.asarray(affine)) for each, affine in
                       zip(maps, meta["breast_affines"], strict=True)]
-            exam = Grid(triple(meta["spatial_shape"]), np.asarray(meta["original_affine"]))
+            exam = Grid.of_exam(meta)
             save_preview(breasts.reshape(-1, *breasts.shape[-4:]), maps, result["result"],
                          folder / f"{name}_preview.png", places, exam, self.shown)
         return result

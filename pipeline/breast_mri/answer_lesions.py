@@ -18,9 +18,9 @@ from pipeline.errors import InputError
 from pipeline.files.points import read_points
 from pipeline.files.tables import Row, read_table
 from pipeline.names import is_name, twins
-from transforms.answer import answered
+from transforms.answer import ResultTransform
 from transforms.breast_mri.exam_maps import maps_to_exam
-from transforms.grid import Grid, triple
+from transforms.grid import Grid
 
 Lesions = list[tuple[str, tuple[float, ...]]]  # id and centre, RAS mm
 
@@ -159,7 +159,7 @@ class StackPatchesd(MapTransform):
         return result
 
 
-class LesionsResultd(MapTransform):
+class LesionsResultd(ResultTransform):
     """Turn the network's output for an exam's patches into what users and MONAI Label read.
 
     Of the inferer's answer, `logits` `(…, N, 2)` and `heatmap` `(…, N, Y, X)`, it makes `result`: `probability`, the
@@ -173,16 +173,10 @@ class LesionsResultd(MapTransform):
         output, threshold: as of `transforms.answer.answered`.
     """
 
-    def __init__(self, keys: KeysCollection, image_key: str = "image", output: str = "float",
-                 threshold: float | None = None, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.image_key = image_key
-        self.output, self.threshold = output, threshold
-
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         key = self.keys[0]
         answer, meta = data[key], data[self.image_key].meta
-        exam = Grid(triple(meta["spatial_shape"]), np.asarray(meta["original_affine"]))
+        exam = Grid.of_exam(meta)
         maps = answer["heatmap"].reshape(-1, *answer["heatmap"].shape[-2:]).cpu()
         scores = answer["logits"].reshape(-1, 2).softmax(1)[:, 1].tolist()
         centers = dict(data["lesions"])
@@ -194,7 +188,7 @@ class LesionsResultd(MapTransform):
         told = {"type": "malignancy", "probability": max(e["probability"] for e in lesions.values()),
                 "lesions": lesions, "not_scored": sorted(set(centers) - set(lesions))}
         heat = _in_exam(maps, data["places"], exam)
-        result = answered(data, key, told, heat, meta, self.output, self.threshold)
+        result = self.answered(data, told, heat)
         return {**result, "scores": scores, "maps": maps.numpy()}
 
 

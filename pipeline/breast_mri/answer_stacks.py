@@ -17,7 +17,7 @@ from pipeline.breast_mri.map_records import plane_picture
 from pipeline.breast_mri.preview import chosen_slice
 from pipeline.breast_mri.slice_stacks import KINDS, TASKS, answers_of
 from pipeline.files.atomic import replacing, write_volume
-from transforms.answer import answered
+from transforms.answer import ResultTransform
 from transforms.breast_mri.breasts import SIDES
 from transforms.breast_mri.exam_maps import maps_to_exam
 from transforms.grid import Grid, triple
@@ -25,7 +25,7 @@ from transforms.grid import Grid, triple
 NAMES = {"L": "left", "R": "right"}
 
 
-class FourAnswersResultd(MapTransform):
+class FourAnswersResultd(ResultTransform):
     """Turn an exam's network output into what users and MONAI Label read.
 
     Reads `logits` `(8,)` and `heatmap` `(4, X, Y, Z)` (from the dictionary itself, or from a dictionary under the first
@@ -42,12 +42,6 @@ class FourAnswersResultd(MapTransform):
         output, threshold: as of `transforms.answer.answered`.
     """
 
-    def __init__(self, keys: KeysCollection, image_key: str = "image", output: str = "float",
-                 threshold: float | None = None, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.image_key = image_key
-        self.output, self.threshold = output, threshold
-
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         key = self.keys[0]
@@ -55,7 +49,7 @@ class FourAnswersResultd(MapTransform):
         meta = result[self.image_key].meta
         scores = torch.as_tensor(answer["logits"]).float().reshape(len(TASKS), 2).softmax(dim=1)[:, 1].tolist()
         found = {task: round(score, 6) for task, score in zip(TASKS, scores, strict=True)}
-        exam = Grid(triple(meta["spatial_shape"]), np.asarray(meta["original_affine"]))
+        exam = Grid.of_exam(meta)
         maps = torch.as_tensor(answer["heatmap"]).reshape(len(TASKS), *answer["heatmap"].shape[-3:])
         result["stack_maps"] = maps
         result["answer_maps"] = torch.stack([maps_to_exam(each[None], [np.asarray(meta["stack_affine"])], exam)
@@ -63,7 +57,7 @@ class FourAnswersResultd(MapTransform):
         heat = result["answer_maps"][answers_of("malignant")].amax(dim=0)
         told = {"type": "malignancy", "probability": max(found[side, "malignant"] for side in SIDES),
                 "probabilities": {side: {kind: found[side, kind] for kind in KINDS} for side in SIDES}}
-        return answered(result, key, told, heat, meta, self.output, self.threshold)
+        return self.answered(result, told, heat)
 
 
 class SaveFourAnswersd(MapTransform):
@@ -96,7 +90,7 @@ class SaveFourAnswersd(MapTransform):
                 write_volume(folder / f"{name}_{NAMES[side]}_{kind}.nii.gz", each.cpu(), affine)
             image = result[self.image_key]
             place = Grid(triple(image.shape[-3:]), np.asarray(image.meta["stack_affine"]))
-            exam = Grid(triple(image.meta["spatial_shape"]), np.asarray(image.meta["original_affine"]))
+            exam = Grid.of_exam(image.meta)
             _picture(image.flatten(0, -4)[0], result["stack_maps"], told, place, exam, folder / f"{name}_preview.png")
         return result
 

@@ -19,7 +19,7 @@ from pipeline.errors import InputError
 from pipeline.explain.grad_cam import slab_map
 from pipeline.explain.windows import WindowMap
 from pipeline.files.tables import read_table
-from transforms.answer import answered
+from transforms.answer import ResultTransform
 from transforms.breast_ultrasound.volume import AXES
 from transforms.grid import Grid
 from transforms.load import is_image
@@ -63,7 +63,7 @@ def _centers(path: Path | str) -> dict[str, list[list[float]]]:
     return found
 
 
-class VolumeResultd(MapTransform):
+class VolumeResultd(ResultTransform):
     """Turn the network's answer for a volume into what users and MONAI Label read.
 
     Of the answer of `SlidingWindows` it makes `result`: `probability`, the likeliest window's, and `candidates`, points
@@ -80,11 +80,9 @@ class VolumeResultd(MapTransform):
 
     def __init__(self, keys: KeysCollection, image_key: str = "image", axes: Sequence[str] = AXES, most: int = 20,
                  output: str = "float", threshold: float | None = None, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.image_key = image_key
+        super().__init__(keys, image_key, output, threshold, allow_missing_keys)
         self.order = [list(AXES).index(name) for name in axes]
         self.most = int(most)
-        self.output, self.threshold = output, threshold
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         key = self.keys[0]
@@ -95,7 +93,7 @@ class VolumeResultd(MapTransform):
         told = {"type": "lesion", "probability": round(float(answer["logits"].sigmoid()), 6), "candidates": points}
         whole = mapped.on(grid, volume).whole(volume.shape).transpose(self.order)
         heat = torch.from_numpy(whole).float().div_(STEPS)
-        result = answered(data, key, told, heat, data[self.image_key].meta, self.output, self.threshold)
+        result = self.answered(data, told, heat)
         return {**result, "windows": mapped, "hot": hot}
 
 

@@ -23,7 +23,7 @@ from pipeline.mammography.regions import native_centers
 from pipeline.mammography.screening import ensemble, exam_probability, exam_score
 from pipeline.networks.checkpoint import load_weights
 from pipeline.networks.mammogram_resnet import risk_score
-from transforms.answer import answered
+from transforms.answer import ResultTransform
 from transforms.mammography.exam_files import ENDINGS, find_views, images_in, named
 from transforms.mammography.geometry import Box, cut, standardise
 from transforms.mammography.scale import pixels_of, region_around
@@ -65,7 +65,7 @@ def find(path: Path | str) -> list[dict[str, Any]]:
     return found
 
 
-class ExamResultd(MapTransform):
+class ExamResultd(ResultTransform):
     """Turn the holistic network's answer for an exam's views into what users and MONAI Label read.
 
     Of the answer of `pipeline.explain.saliency.SaliencyInferer` it makes `result`: `probability`, the logistic of half
@@ -90,11 +90,9 @@ class ExamResultd(MapTransform):
     def __init__(self, keys: KeysCollection, attention: nn.Module, width: int, region: int,
                  weights: Path | str | None = None, image_key: str = "image", output: str = "float",
                  threshold: float | None = None, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
+        super().__init__(keys, image_key, output, threshold, allow_missing_keys)
         self.attention, self.weights = attention, weights
         self.width, self.region = int(width), pixels_of("region", region)
-        self.image_key = image_key
-        self.output, self.threshold = output, threshold
 
     def load(self) -> None:
         """Load the attention network's weights, once.
@@ -132,7 +130,7 @@ class ExamResultd(MapTransform):
             "exam": {v: round(sums[v][0], 6) for v in VARIANTS},
             "breasts": {side: {v: round(sums[v][1][side], 6) for v in VARIANTS} for side in sums["ensemble"][1]},
             "images": images, "shown": data["shown"], "notes": _notes(list(views))}
-        result = answered(data, key, told, maps[data["shown"]], data[self.image_key].meta, self.output, self.threshold)
+        result = self.answered(data, told, maps[data["shown"]])
         return {**result, "maps": maps, "saliency": {"maps": saliency, "centers": centers, "boxes": boxes,
                                                      "scores": scores}}
 

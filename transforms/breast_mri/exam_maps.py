@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.config import KeysCollection
-from monai.transforms import MapTransform
 
-from transforms.answer import answered
+from transforms.answer import ResultTransform
 from transforms.grid import Grid, triple
 from transforms.resample import resample
 
@@ -48,7 +46,7 @@ def _reach(grid: Grid, exam: Grid) -> tuple[np.ndarray, np.ndarray]:
     return low.clip(0, exam.shape).astype(int), high.clip(0, exam.shape).astype(int)
 
 
-class MalignancyResultd(MapTransform):
+class MalignancyResultd(ResultTransform):
     """Turn an exam's network output into what users and MONAI Label read.
 
     Reads `logits` `(…, S, 2)` and `heatmap` `(…, S, X, Y, Z)` (from the dictionary itself, or from a dictionary under
@@ -65,12 +63,6 @@ class MalignancyResultd(MapTransform):
         output, threshold: as of `transforms.answer.answered`.
     """
 
-    def __init__(self, keys: KeysCollection, image_key: str = "image", output: str = "float",
-                 threshold: float | None = None, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.image_key = image_key
-        self.output, self.threshold = output, threshold
-
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         key = self.keys[0]
@@ -80,9 +72,9 @@ class MalignancyResultd(MapTransform):
         maps = torch.as_tensor(answer["heatmap"])
         maps = maps.reshape(-1, *maps.shape[-3:])
         by_side = {side: round(score, 6) for side, score in zip(meta["sides"], scores, strict=True)}
-        exam = Grid(triple(meta["spatial_shape"]), np.asarray(meta["original_affine"]))
+        exam = Grid.of_exam(meta)
         heat = maps_to_exam(maps, meta["breast_affines"], exam)
         told = {"type": "malignancy", "probability": max(by_side.values()), "probabilities": by_side}
-        result = answered(result, key, told, heat, meta, self.output, self.threshold)
+        result = self.answered(result, told, heat)
         result["heatmap_breasts"] = maps
         return result
