@@ -21,9 +21,16 @@ HERE = Path(__file__).parent
 
 def run(words: list[str], cwd: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """`python -m` these words."""
+    process = start(words, cwd, environment)
+    out, err = process.communicate()
+    return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+
+def start(words: list[str], cwd: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
+    """`python -m` these words, without waiting for its end."""
     folder, _ = _server()
-    return subprocess.run([f"{folder.name}/python", "-m", *words], capture_output=True, text=True, cwd=cwd,
-                          env={**environment, "WARM_SERVER": f"{folder.name}/socket"})
+    return subprocess.Popen([f"{folder.name}/python", "-m", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            text=True, cwd=cwd, env={**environment, "WARM_SERVER": f"{folder.name}/socket"})
 
 
 @cache
