@@ -10,14 +10,14 @@ import torch
 from ignite.engine import Engine
 
 from pipeline.breast_mri.map_records import peak_of, plane_picture, pointing
-from pipeline.breast_mri.write_maps import PredictionWriter
+from pipeline.breast_mri.write_maps import MapWriter
 from pipeline.explain.evidence import body_mask
 from pipeline.explain.stacks import save_stack
 from pipeline.prediction_rows import case_of, prediction_row
 from transforms.grid import Grid, triple
 
 
-class WritePredictions(PredictionWriter):
+class WritePredictions(MapWriter):
     """Writes `predictions.csv`, one row a breast, and with heat maps `localisation.csv` and `maps/*.npz`.
 
     The tables hold study ids only, never paths. `localisation.csv` says for every malignant test breast whether the

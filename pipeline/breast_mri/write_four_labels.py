@@ -12,14 +12,14 @@ from ignite.engine import Engine
 
 from pipeline.breast_mri.map_records import peak_of, plane_picture, pointing
 from pipeline.breast_mri.slice_stacks import TASKS, UNKNOWN
-from pipeline.breast_mri.write_maps import PredictionWriter
+from pipeline.breast_mri.write_maps import MapWriter
 from pipeline.explain.evidence import body_mask
 from pipeline.prediction_rows import prediction_row
 from transforms.grid import Grid, triple
 from transforms.read_prepared import open_prepared, to_tensor
 
 
-class WriteFourLabels(PredictionWriter):
+class WriteFourLabels(MapWriter):
     """Writes `predictions.csv`, a row a breast and task, and with maps `localisation.csv` and `maps/*.npz`.
 
     Column `task` is `malignant` or `benign`; an answer whose label is unknown, as that of a breast which was not

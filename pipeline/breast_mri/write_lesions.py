@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 
+from pipeline.evaluations import EvaluationWriter
 from pipeline.explain.stacks import save_stack
 from pipeline.files.atomic import write_arrays, write_table
 from pipeline.prediction_rows import case_of, prediction_row
@@ -17,7 +18,7 @@ from transforms.read_prepared import open_prepared
 PHASES = ("pre", "post1", "post2", "post3", "post4")
 
 
-class WriteLesionPredictions:
+class WriteLesionPredictions(EvaluationWriter):
     """Writes `predictions.csv`, one row a lesion: its score is the maximum over its slices (contrast transfer, §3).
 
     Beside it, for the report's pictures of the user's own data, whatever the subset: `curves.csv`, the mean intensity
@@ -35,18 +36,13 @@ class WriteLesionPredictions:
 
     def __init__(self, output_dir: Path | str, fold: int, stored: Sequence[str] = (),
                  stacks: bool = False) -> None:
-        self.folder = Path(output_dir)
+        super().__init__(output_dir)
         self.fold = int(fold)
         self.stored = list(stored)
         self.stacks = bool(stacks)
         self.rows: dict[tuple[str, str], dict[str, Any]] = {}
         self.arrays: dict[tuple[str, str], Path] = {}
         self.curves: dict[tuple[str, str], dict[str, float]] = {}
-
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self.start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
-        engine.add_event_handler(Events.COMPLETED, self.write)
 
     def start(self, engine: Engine) -> None:
         self.rows, self.arrays, self.curves = {}, {}, {}
@@ -65,7 +61,6 @@ class WriteLesionPredictions:
                 self.arrays[key], self.curves[key] = Path(batch["array"][i]), batch["curve"][i]
 
     def write(self, engine: Engine) -> None:
-        """Write the tables, each in one piece, and say where they are."""
         path = self.folder / "predictions.csv"
         write_table(path, list(self.rows.values()))
         if set(PHASES) <= set(self.stored) and self.arrays:

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 from scipy import ndimage
 
 from pipeline.breast_ultrasound.candidates import write_candidates
 from pipeline.breast_ultrasound.volumes import spots
+from pipeline.evaluations import EvaluationWriter
 from pipeline.explain.grad_cam import slab_map
 from pipeline.explain.stacks import MOST_SLICES, save_stack
 from pipeline.explain.windows import WindowMap
@@ -23,7 +24,7 @@ from transforms.grid import Grid
 from transforms.load import read_image
 
 
-class WriteVolumes:
+class WriteVolumes(EvaluationWriter):
     """Writes `volumes.json`, `candidates.csv` (the challenge's format) and `maps/*.npz`.
 
     `volumes.json` has, of every volume, the hot spots of its map and what is true of it, in RAS millimetres: all that
@@ -41,20 +42,15 @@ class WriteVolumes:
 
     def __init__(self, network: Any, output_dir: Path | str, maps: int = 8, axes: Sequence[str] = AXES,
                  stacks: bool = False) -> None:
+        super().__init__(output_dir)
         self.network = network
         self.device = next(network.parameters()).device
-        self.folder = Path(output_dir)
         self.maps = int(maps)
         self.axes = tuple(axes)
         self.stacks = bool(stacks)
         self.found: list[dict[str, Any]] = []
         self.candidates: dict[str, tuple[HotSpots, Grid]] = {}
         self.kept: dict[str, dict[str, Any]] = {}
-
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self.start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
-        engine.add_event_handler(Events.COMPLETED, self.write)
 
     def start(self, engine: Engine) -> None:
         self.found, self.candidates, self.kept = [], {}, {}
@@ -109,7 +105,6 @@ class WriteVolumes:
                    float(grid.spacing[1] / grid.spacing[0]))
 
     def write(self, engine: Engine) -> None:
-        """Write the files, each in one piece, and say where they are."""
         write_json(self.folder / "volumes.json", self.found)
         write_candidates(self.folder / "candidates.csv", self.candidates)
         for name, picture in self.kept.items():

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from ignite.engine import Engine, Events
 
+from pipeline.evaluations import EvaluationWriter
 from pipeline.explain.stacks import save_stack
 from pipeline.files.atomic import write_arrays
 from pipeline.mammography.regions import image_key, known, native_centers, save
@@ -22,7 +23,7 @@ _SIDE = 240  # pixels of a picture's side
 _SHARE = 0.001  # of a picture's pixels, as hot as can be: single pixels would leave all others dark
 
 
-class WriteRegions:
+class WriteRegions(EvaluationWriter):
     """Adds each image's centre of attention and holistic score to a file of `pipeline.mammography.regions`.
 
     The evaluator's prediction is that of `pipeline.explain.saliency.SaliencyInferer`.
@@ -37,6 +38,7 @@ class WriteRegions:
 
     def __init__(self, path: Path | str, about: Mapping[str, Any], region: int, shown: int = 6,
                  stacks: bool = False) -> None:
+        super().__init__(Path(path).parent)
         self.path = Path(path)
         self.about = dict(about)
         self.region, self.shown = int(region), int(shown)
@@ -45,10 +47,8 @@ class WriteRegions:
         self.left = [0, 0]  # pictures still to be written, without and with cancer
 
     def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self.start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
+        super().attach(engine)
         engine.add_event_handler(Events.ITERATION_COMPLETED(every=_EVERY), self.write)
-        engine.add_event_handler(Events.COMPLETED, self.write)
 
     def start(self, engine: Engine) -> None:
         self.images = known(self.path, self.about)
@@ -75,10 +75,10 @@ class WriteRegions:
         """For the report's gallery and, where asked, for the page with every exam."""
         exam_id, image_id = picture["exam_id"], picture["side"]
         if chosen:
-            write_arrays(self.path.parent / "maps" / f"{exam_id}_{image_id}.npz", **picture)
+            write_arrays(self.folder / "maps" / f"{exam_id}_{image_id}.npz", **picture)
         if self.stacks:
             points = [(*at, 0) for at in picture["points"]]
-            save_stack(self.path.parent, {"exam_id": exam_id, "side": image_id[0], "image_id": image_id},
+            save_stack(self.folder, {"exam_id": exam_id, "side": image_id[0], "image_id": image_id},
                        picture["image"][None], picture["heat"][None], points, picture["point_malignant"])
 
     def _picture(self, case: Mapping[str, Any], saliency: torch.Tensor, center: Sequence[float], label: int,

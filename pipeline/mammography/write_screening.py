@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 
+from pipeline.evaluations import EvaluationWriter
 from pipeline.files.atomic import write_table
 from pipeline.mammography.regions import breast_points, holds
 from pipeline.mammography.screening import ensemble, exam_probability, exam_row, exam_score, found_by_screening
@@ -17,7 +18,7 @@ from transforms.read_prepared import open_prepared
 VARIANTS = ("holistic", "attention", "ensemble")
 
 
-class WriteScreening:
+class WriteScreening(EvaluationWriter):
     """Writes `predictions.csv`, a row an examination and variant, `images.csv` and `regions.csv` (§3.3, §3.4, §4.3).
 
     `regions.csv` says, for every test image of a screen-detected cancer whose box is known, whether the region holds
@@ -34,17 +35,12 @@ class WriteScreening:
     """
 
     def __init__(self, output_dir: Path | str, fold: int, region: int) -> None:
-        self.folder = Path(output_dir)
+        super().__init__(output_dir)
         self.fold = int(fold)
         self.region = int(region)
         self.images: list[dict[str, Any]] = []
         self.exams: dict[str, dict[str, Any]] = {}
         self.regions: list[dict[str, Any]] = []
-
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self.start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.collect)
-        engine.add_event_handler(Events.COMPLETED, self.write)
 
     def start(self, engine: Engine) -> None:
         self.images, self.exams, self.regions = [], {}, []
@@ -78,7 +74,6 @@ class WriteScreening:
             "chance": round(float(holds(anywhere, shape, self.region, wanted).mean()), 4)})
 
     def write(self, engine: Engine) -> None:
-        """Write the tables, each in one piece, and say where they are."""
         of: dict[str, list[dict[str, Any]]] = {}
         for image in self.images:
             of.setdefault(image["exam_id"], []).append(image)

@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from pipeline.errors import InputError
 from pipeline.networks import memory
 from pipeline.networks.checkpoint import strict
+from pipeline.networks.shortcut import StridedShortcut
 
 ANSWERS = ("left benign", "left malignant", "right benign", "right malignant")  # in the order of the logits' pairs
 UNKNOWN = -1  # a label that is left out
@@ -31,8 +32,8 @@ class ResidualBlock(nn.Module):
         conv: `nn.Conv2d` or `nn.Conv3d`.
         inputs: channels in.
         outputs: channels out.
-        stride: of the first convolution in plane. Where it, or the number of channels, changes the shape, the shortcut
-            is a convolution of one voxel.
+        stride: of the first convolution; more than 1 in 2D alone. Where it, or the number of channels, changes the
+            shape, the shortcut is a convolution of one voxel.
         bias: whether convolutions have one.
     """
 
@@ -41,15 +42,14 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.conv1 = conv(inputs, outputs, 3, stride, 1, bias=bias)
         self.conv2 = conv(outputs, outputs, 3, 1, 1, bias=bias)
-        self.stride = stride
         self.shortcut: nn.Module = nn.Identity()
-        if stride > 1 or inputs != outputs:
+        if stride > 1:
+            self.shortcut = StridedShortcut(inputs, outputs, stride, bias)
+        elif inputs != outputs:
             self.shortcut = conv(inputs, outputs, 1, bias=bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.conv2(self.conv1(x).relu_())
-        if self.stride > 1:  # taken here: in channels_last oneDNN's own stride crashes on the way back, where narrow
-            x = x[..., :: self.stride, :: self.stride]
         return (y + self.shortcut(x)).relu_()
 
 

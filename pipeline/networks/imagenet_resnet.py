@@ -11,6 +11,7 @@ from monai.networks.nets import ResNet, resnet18, resnet34, resnet50, resnet101
 from pipeline.errors import InputError
 from pipeline.files.receipts import digest
 from pipeline.networks.checkpoint import load_weights, strict
+from pipeline.networks.shortcut import mend_narrow
 
 _URL = "https://download.pytorch.org/models/"
 # torchvision's names end in the first digits of the SHA-256.
@@ -55,9 +56,11 @@ def build_resnet(layers: int, channels: int, classes: int, widen: float = 1.0) -
     """
     if layers not in _BUILDERS:
         raise InputError(f"layers is {layers}; choose {', '.join(map(str, _BUILDERS))}")
-    return strict(_BUILDERS[layers](spatial_dims=2, n_input_channels=channels, num_classes=classes, conv1_t_stride=2,
-                                    bias_downsample=False, feed_forward=True, shortcut_type="B", pretrained=False,
-                                    widen_factor=widen))
+    network = _BUILDERS[layers](spatial_dims=2, n_input_channels=channels, num_classes=classes, conv1_t_stride=2,
+                                bias_downsample=False, feed_forward=True, shortcut_type="B", pretrained=False,
+                                widen_factor=widen)
+    mend_narrow(network)
+    return strict(network)
 
 
 def load_imagenet(network: ResNet, layers: int, weights: Path | str, grey: bool = False) -> None:

@@ -5,25 +5,30 @@ from __future__ import annotations
 import csv
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+
+import warm_start
 
 ROOT = Path(__file__).parents[2]
 
 
-def run(*words: object) -> subprocess.CompletedProcess[str]:
+def run(*words: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """`python -m` these words."""
-    return subprocess.run([sys.executable, "-m", *map(str, words)], capture_output=True, text=True, cwd=ROOT,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return warm_start.run(list(map(str, words)), cwd, {**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def bundle_run(bundle: str, *configs: str, **settings: Any) -> list[str]:
+    """Words of `monai.bundle run` with these configs of the bundle, or paths with a slash."""
+    files = [name if "/" in name else f"{bundle}/configs/{name}.yaml" for name in configs]
+    options = [str(word) for name, value in settings.items() for word in (f"--{name}", value)]
+    return ["monai.bundle", "run", "--bundle_root", bundle, "--config_file",
+            files[0] if len(files) == 1 else str(files), *options]
 
 
 def monai(bundle: str, *configs: str, **settings: Any) -> subprocess.CompletedProcess[str]:
     """`python -m monai.bundle run` with these configs of the bundle."""
-    files = [f"{bundle}/configs/{name}.yaml" for name in configs]
-    options = [word for name, value in settings.items() for word in (f"--{name}", value)]
-    return run("monai.bundle", "run", "--bundle_root", bundle, "--config_file",
-               files[0] if len(files) == 1 else files, *options)
+    return run(*bundle_run(bundle, *configs, **settings))
 
 
 def ok(ended: subprocess.CompletedProcess[str]) -> str:

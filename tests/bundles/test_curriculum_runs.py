@@ -11,13 +11,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import commands
 import matplotlib.image
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
 import yaml
-from commands import ROOT
+from commands import ROOT, bundle_run, ok
 
 pytestmark = pytest.mark.slow
 
@@ -25,18 +26,16 @@ BUNDLE = "bundles/breast_mri_curriculum"
 SMALL = {"matrix": "[128,128,8]", "rows": 64}  # breasts of 64 x 64 x 8 voxels
 
 
-def monai(*configs: str, cwd: Path = ROOT, root: str = BUNDLE, launcher: tuple[str, ...] = (),
-          **settings: Any) -> subprocess.CompletedProcess[str]:
-    """`python -m monai.bundle run` with these configs of the bundle (or paths with a slash)."""
-    files = [name if "/" in name else f"{root}/configs/{name}.yaml" for name in configs]
-    command = [sys.executable, *(launcher or ("-m",)), "monai.bundle", "run", "--bundle_root", root,
-               "--config_file", files[0] if len(files) == 1 else str(files)]
-    for name, value in settings.items():
-        command += [f"--{name}", str(value)]
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=cwd,
-                           env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert ended.returncode == 0, ended.stderr[-2000:]
-    return ended
+def monai(*configs: str, cwd: Path = ROOT, root: str = BUNDLE, **settings: Any) -> str:
+    """`python -m monai.bundle run` with these configs of the bundle (or paths with a slash); returns what it said."""
+    return ok(commands.run(*bundle_run(root, *configs, **settings), cwd=cwd))
+
+
+def monai_in_two_processes(*configs: str, **settings: Any) -> None:
+    """The same, started by PyTorch's launcher."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
+    ok(subprocess.run([*launcher, *bundle_run(BUNDLE, *configs, **settings)], capture_output=True, text=True, cwd=ROOT,
+                      env={**os.environ, "OMP_NUM_THREADS": "1"}))
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +76,7 @@ def test_prepared(prepared, cohort) -> None:
     assert {np.load(path, mmap_mode="r").shape for path in prepared.glob("*.npy")} == {(6, 8, 64, 64)}
     assert (prepared / "config.yaml").is_file()
     again = monai("prepare", datalist=cohort / "list.json", output_dir=prepared, workers=1, **SMALL)
-    assert "12 ready, 0 to do" in again.stdout
+    assert "12 ready, 0 to do" in again
 
 
 def test_stages_leave_weights_a_record_and_a_log(model, backbone) -> None:
@@ -116,8 +115,8 @@ def test_evaluation_writes_a_row_a_breast(prepared, model, work) -> None:
 def test_inference_answers_in_the_exams_own_space(cohort, model, tmp_path, place) -> None:
     where = {} if place == "repository" else {"cwd": ROOT / BUNDLE, "root": "."}
     exam = cohort / "exams" / "E0003"
-    ended = monai("inference", dataset_dir=exam, output_dir=tmp_path, weights=model, **SMALL, **where)
-    assert str(tmp_path) in ended.stdout  # says where the answer is
+    said = monai("inference", dataset_dir=exam, output_dir=tmp_path, weights=model, **SMALL, **where)
+    assert str(tmp_path) in said  # says where the answer is
     result = json.loads((tmp_path / "E0003_result.json").read_text())
     assert result["probabilities"].keys() == {"L", "R"}
     assert all(0 <= p <= 1 for p in result["probabilities"].values())
@@ -141,9 +140,8 @@ def test_two_processes_train_the_model_that_one_would(prepared, tmp_path) -> Non
                      "$distributed.stop()"]}))
     both, alone = tmp_path / "both", tmp_path / "alone"
     settings = {"dataset_dir": prepared, "cases_per_epoch": 8, "lr": "1.0e-3"}
-    monai("train", "naive", "bundles/common/smoke.yaml", "bundles/common/multi_gpu.yaml", str(check),
-          launcher=("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"),
-          output_dir=both, ckpt_dir=both, **settings)
+    monai_in_two_processes("train", "naive", "bundles/common/smoke.yaml", "bundles/common/multi_gpu.yaml", str(check),
+                           output_dir=both, ckpt_dir=both, **settings)
     first, second = (torch.load(tmp_path / name, weights_only=True) for name in ("True", "False"))
     assert all(torch.equal(first[name], second[name]) for name in first)
     kept = torch.load(both / "model.pt", weights_only=True)

@@ -16,7 +16,7 @@ import pytest
 from pipeline.datalist import Datalist, Exam, InputError, Lesion, load
 from pipeline.verify import RULES, verify
 
-# Of the tiny cohort (tests/conftest.py): exam 0 has a malignant left breast with a centre at (-60, 20, 5),
+# Of the tiny cohort (tests/helpers/cohorts.py): exam 0 has a malignant left breast with a centre at (-60, 20, 5),
 # exam 1 a benign right breast; the right breast of exam 0 and both breasts of exam 3 have nothing.
 
 

@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+import warm_start
 from commands import ROOT
 
 from pipeline.networks.curriculum_resnet import CurriculumResNet
 
-# Runs `python -m` its other words where no file may grow beyond so many bytes: what a full disk does to a program.
-LIMITED = """
-import resource, runpy, signal, sys
-size, module = int(sys.argv[1]), sys.argv[2]
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-sys.argv = sys.argv[2:]
-sys.path.insert(0, ".")
-runpy.run_module(module, run_name="__main__", alter_sys=True)
-"""
-
 
 def limited(size: int, *words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", LIMITED, str(size), *map(str, words)], capture_output=True, text=True,
-                          cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1", "JOBLIB_MULTIPROCESSING": "0"})
+    """`python -m` its other words where no file may grow beyond so many bytes."""
+    return warm_start.run(["tests.helpers.small_disk", str(size), *map(str, words)], ROOT,
+                          {**os.environ, "OMP_NUM_THREADS": "1", "JOBLIB_MULTIPROCESSING": "0"})
 
 
 def demand_one_line(ended: subprocess.CompletedProcess[str]) -> None:

@@ -36,8 +36,9 @@ def flip(path: Path, count: int = 1) -> None:
 
 
 def bomb(path: Path) -> None:
-    """A GB of zeros, deflated to a MB."""
-    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive, archive.open("archive/data/99", "w") as file:
+    """A GB of zeros, deflated to some MB."""
+    with (zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+          archive.open("archive/data/99", "w") as file):
         for _ in range(32):
             file.write(bytes(1 << 25))
 

@@ -41,17 +41,22 @@ def cohort(_written_phantom, tmp_path_factory) -> Path:
 def left_alone(cohort, tmp_path_factory) -> tuple[float, tuple]:
     folder = tmp_path_factory.mktemp("alone") / "run"
     start = time.monotonic()
-    ok(run("pipeline", *words(cohort, folder)))
+    assert begin(cohort, folder).wait() == 0
     return time.monotonic() - start, results(folder)
+
+
+def begin(cohort: Path, folder: Path) -> subprocess.Popen[bytes]:
+    """The study as a user starts it: all its processes are its own children."""
+    return subprocess.Popen([sys.executable, "-m", "pipeline", *map(str, words(cohort, folder))], cwd=ROOT,
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                            env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
 def kill_at_random(cohort: Path, folder: Path, seconds: float, times: int, seed: int) -> None:
     """Run the study, killing it so many times: the whole of it, or its master alone, by SIGKILL or SIGTERM."""
     draw = random.Random(seed)
     for _ in range(times):
-        study = subprocess.Popen([sys.executable, "-m", "pipeline", *map(str, words(cohort, folder))], cwd=ROOT,
-                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                 env={**os.environ, "OMP_NUM_THREADS": "1"})
+        study = begin(cohort, folder)
         try:
             study.wait(timeout=draw.uniform(1, seconds * 0.8))
         except subprocess.TimeoutExpired:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 OURS = {"pipeline", "transforms", "data_lists", "bundles", "tests", "benchmarks"}
 WINGS = ("breast_mri", "breast_ultrasound", "mammography")
 CORRIDOR = ("datalist", "folds", "errors", "names", "answers", "files", "verify", "prepare", "training", "explain",
-            "networks", "metrics", "prediction_rows")
+            "networks", "metrics", "prediction_rows", "evaluations")
 # package -> what of ours it may import, besides itself
 ALLOWED = {"transforms": (), "pipeline": ("transforms",),
            "data_lists": ("pipeline.datalist", "pipeline.folds", "pipeline.files", "pipeline.names",

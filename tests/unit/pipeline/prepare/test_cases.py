@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from traceback import clear_frames
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from pipeline.errors import InputError, one_line
 from pipeline.training.batches import SeededDataset, collate
 from transforms import LoadLesionPatchd, LoadPreparedd
 
+SMALL = (16, 16, 4)  # voxels of a breast
 
 @pytest.fixture
 def edited(tiny_prepared, tmp_path, reseal):
@@ -52,7 +54,7 @@ def test_a_list_may_move_with_its_datalist(tiny_prepared, tmp_path) -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("fault", ["a flipped bit", "another breast's", "infinite", "complex", "cut", "gone"])
 def test_an_array_that_is_not_what_was_prepared_stops_the_run(make_prepared, tmp_path, fault, workers) -> None:
-    folder = make_prepared(tmp_path / "prepared")
+    folder = make_prepared(tmp_path / "prepared", shape=SMALL)
     case, other = breasts(folder, 0, "train")[:2]
     path = Path(case["image"])
     voxels, before = np.load(path), path.stat()
@@ -73,6 +75,7 @@ def test_an_array_that_is_not_what_was_prepared_stops_the_run(make_prepared, tmp
     with pytest.raises(Exception, match=f"{path.name}: (is not what was written|cannot be read)") as error:
         list(DataLoader(data, batch_size=4, collate_fn=collate, num_workers=workers))
     assert "run prepare.yaml again" in one_line(error.value)
+    clear_frames(error.tb)  # left to the garbage collector, the loader would wait five seconds for each process
 
 
 def test_an_array_is_held_against_its_digest_once_a_run(make_prepared, tmp_path, monkeypatch) -> None:
@@ -80,8 +83,8 @@ def test_an_array_is_held_against_its_digest_once_a_run(make_prepared, tmp_path,
 
     asked = []
     monkeypatch.setattr(cases, "demand", lambda path, *rest: asked.append(path))
-    found = lesions(make_prepared(tmp_path / "prepared"), 0, "train")
-    data = SeededDataset([*found, found[0]], LoadLesionPatchd("image", (16, 16, 4)))
+    found = lesions(make_prepared(tmp_path / "prepared", shape=SMALL), 0, "train")
+    data = SeededDataset([*found, found[0]], LoadLesionPatchd("image", SMALL))
     for _ in range(2):
         list(DataLoader(data, batch_size=4, collate_fn=collate))
     assert sorted(asked) == sorted({case["image"] for case in found})

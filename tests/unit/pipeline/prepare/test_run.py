@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import warm_start
+from commands import ROOT
 
 from pipeline.breast_mri.breasts import BREASTS
 from pipeline.errors import InputError
@@ -142,8 +142,8 @@ prepare.run(sys.argv[1], sys.argv[2], BREASTS, LoadBreastsd("image", **{paramete
 def test_a_killed_run_leaves_nothing_half_written_and_goes_on(cohort, tmp_path, capsys) -> None:
     output = tmp_path / "out"
     script = _KILLED.replace("{parameters}", repr(SMALL))
-    killed = subprocess.run([sys.executable, "-c", script, str(cohort.list), str(output)], capture_output=True)
-    assert killed.returncode == -9, killed.stderr.decode()[-500:]
+    killed = warm_start.run(["tests.helpers.script", script, str(cohort.list), str(output)], ROOT, dict(os.environ))
+    assert killed.returncode == -9, killed.stderr[-500:]
     left = times(output)
     assert len(left) == 2 and list(output.glob(".*.part")) and not (output / "prepared.json").exists()
     for name in left:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
 import torch
 import yaml
@@ -143,8 +144,7 @@ def test_a_switch_that_would_be_a_text_is_refused(begin, value) -> None:
 
 
 def run(*arguments: Any, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", TRAIN, "--bundle_root", str(BUNDLE)]
-    return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, cwd=cwd)
+    return commands.run("monai.bundle", "run", "--config_file", TRAIN, "--bundle_root", BUNDLE, *arguments, cwd=cwd)
 
 
 @pytest.mark.slow

@@ -6,8 +6,6 @@ import copy
 import os
 import random
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import warm_start
 from ignite.engine import Engine
 from monai.bundle import ConfigParser
 from torch import nn
@@ -28,6 +27,7 @@ from pipeline.training.run_state import RunState
 
 ROOT = Path(__file__).parents[4]
 BUNDLES = ROOT / "bundles"
+SCRIPT = "tests.helpers.script"
 
 
 class Time(torch.autograd.Function):
@@ -108,9 +108,8 @@ def test_a_processor_without_bf16_is_not_tried(batches, monkeypatch, capsys) -> 
 def test_an_avx2_processor_has_none() -> None:
     """oneDNN held to AVX2 stands for it; asked in a process of its own, because oneDNN reads it once."""
     code = "from pipeline.training.precision import has_bf16; print(has_bf16())"
-    said = subprocess.run([sys.executable, "-c", code], env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}, cwd=ROOT,
-                          capture_output=True, text=True, check=True)
-    assert said.stdout == "False\n"
+    said = warm_start.run([SCRIPT, code], ROOT, {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"})
+    assert said.stdout == "False\n", said.stderr
 
 
 def test_the_first_step_is_not_timed(batches, monkeypatch) -> None:
@@ -173,16 +172,15 @@ def test_a_faster_bf16_that_disagrees_is_not_taken(batches, capsys) -> None:
 def test_all_processes_train_in_one_precision(tmp_path) -> None:
     """Each process times by itself; the second finds bf16 slower."""
     code = f"""
-import sys, torch.distributed as dist
+import os, torch.distributed as dist
 from pipeline.training import precision
-rank = int(sys.argv[1])
+rank = int(os.environ["RANK"])
 dist.init_process_group("gloo", init_method="file://{tmp_path}/meet", rank=rank, world_size=2)
 precision.has_bf16 = lambda: True
 precision.compare = lambda *args, **settings: precision.Trial(None, 1.0, 0.5 + rank)
 print(precision.place(precision.nn.Linear(2, 2), "cpu", "auto", []).module.precision)
 """
-    both = [subprocess.Popen([sys.executable, "-c", code, str(rank)], cwd=ROOT, text=True, stdout=subprocess.PIPE,
-                             env={**os.environ, "RANK": str(rank)}) for rank in (0, 1)]
+    both = [warm_start.start([SCRIPT, code], ROOT, {**os.environ, "RANK": str(rank)}) for rank in (0, 1)]
     said = [process.communicate(timeout=300)[0].splitlines() for process in both]
     assert [lines[-1] for lines in said] == ["fp32", "fp32"] and [len(lines) for lines in said] == [2, 1]
 
