@@ -17,7 +17,7 @@ from pipeline.networks.curriculum_resnet import CurriculumResNet
 def limited(size: int, *words: object) -> subprocess.CompletedProcess[str]:
     """`python -m` its other words where no file may grow beyond so many bytes."""
     return warm_start.run(["tests.helpers.small_disk", str(size), *map(str, words)], ROOT,
-                          {**os.environ, "OMP_NUM_THREADS": "1", "JOBLIB_MULTIPROCESSING": "0"})
+                          {**os.environ, "OMP_NUM_THREADS": "1"})
 
 
 def demand_one_line(ended: subprocess.CompletedProcess[str]) -> None:
@@ -37,7 +37,8 @@ def test_phantom(tmp_path) -> None:
 
 
 def test_verify_s_list_of_issues(phantom_cohort, tmp_path) -> None:
-    demand_one_line(limited(10, "pipeline", "verify", phantom_cohort.list, "--json", tmp_path / "i.json", "--quick"))
+    demand_one_line(limited(10, "pipeline", "verify", phantom_cohort.list, "--json", tmp_path / "i.json", "--quick",
+                            "--workers", 1))
     assert not list(tmp_path.glob("*.json*"))
 
 
@@ -57,7 +58,7 @@ def test_export(tmp_path) -> None:
 @pytest.mark.parametrize("words", [
     ("data_lists", "csv", "{cohort}/exams.csv", "-o", "/sys/l.json"),
     ("pipeline", "phantom", "mammography", "--output", "/sys/c", "--exams", 1),
-    ("pipeline", "verify", "{cohort}/list.json", "--json", "/sys/i.json", "--quick"),
+    ("pipeline", "verify", "{cohort}/list.json", "--json", "/sys/i.json", "--quick", "--workers", 1),
 ], ids=["list", "phantom", "verify"])
 def test_a_place_that_may_not_be_written(phantom_cohort, words) -> None:
     demand_one_line(limited(10**9, *(str(word).replace("{cohort}", str(phantom_cohort.folder)) for word in words)))

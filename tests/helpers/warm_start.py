@@ -2,8 +2,9 @@
 
 A server has imported what others wrote, and nothing of ours; for each command it forks. The fork has the command's own
 arguments, folder, environment and streams, imports our code afresh, and ends as `python -m` does: the same excepthook,
-atexit functions and exit status. What it starts itself with `sys.executable -m` starts in the same way. Tests that are
-about a program's very start, about signals or memory begin with `sys.executable` instead.
+atexit functions and exit status. Commands that it starts itself with `sys.executable` start in the same way. What is
+about a program's very start, its signals or its memory, or about a variable that libraries read when they are imported,
+is tested with `sys.executable` itself.
 """
 
 from __future__ import annotations
@@ -39,8 +40,12 @@ def _server() -> tuple[tempfile.TemporaryDirectory[str], subprocess.Popen[bytes]
     folder = tempfile.TemporaryDirectory(prefix="warm-")
     python = Path(folder.name, "python")
     python.write_text(f"""#!/bin/sh
-test "$1" = -m || exec "{sys.executable}" "$@"
-exec "{sys.executable}" -I -S "{HERE}/warm_python.py" "$@"
+case "$1 $2" in
+"-m monai.bundle" | "-m pipeline" | "-m data_lists" | "-m tests."*)
+  exec "{sys.executable}" -I -S "{HERE}/warm_python.py" "$@" ;;
+*)  # as joblib's workers, which take open files over
+  exec "{sys.executable}" "$@" ;;
+esac
 """)
     python.chmod(0o755)
     with socket.socket(socket.AF_UNIX) as listening:
