@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -18,24 +21,53 @@ class ResidualBlock(nn.Module):
         outputs: channels out.
         stride: stride of the first convolution, on all axes.
         project: a 1×1×1 convolution and norm on the shortcut.
+        bias: of the convolutions.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int = 1, project: bool = False) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, project: bool = False, bias: bool = False) -> None:
         super().__init__()
-        self.conv1 = nn.Conv3d(inputs, outputs, 3, stride, 1, bias=False)
-        self.conv2 = nn.Conv3d(outputs, outputs, 3, 1, 1, bias=False)
+        self.conv1 = nn.Conv3d(inputs, outputs, 3, stride, 1, bias=bias)
+        self.conv2 = nn.Conv3d(outputs, outputs, 3, 1, 1, bias=bias)
         self.norm = nn.InstanceNorm3d(outputs)
         self.activation = nn.LeakyReLU(0.01, inplace=True)
         self.shortcut: nn.Module = nn.Identity()
         if project:
             self.shortcut = nn.Sequential(
-                nn.Conv3d(inputs, outputs, 1, stride, bias=False), nn.InstanceNorm3d(outputs)
+                nn.Conv3d(inputs, outputs, 1, stride, bias=bias), nn.InstanceNorm3d(outputs)
             )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.activation(self.norm(self.conv1(x)))
         y = self.norm(self.conv2(y))
         return self.activation(y + self.shortcut(x))
+
+
+def stages(in_channels: int, widths: Sequence[int] = WIDTHS, bias: bool = False,
+           pooled: bool = True) -> list[list[nn.Module]]:
+    """Layers of C1 … C5, with strides along (z, y, x): what the classifier and the detectors (§3.2) are built on.
+
+    Args:
+        in_channels: contrasts, or channels of what comes before.
+        widths: channels of C1 … C5.
+        bias: of the convolutions. They do nothing before a norm, and count among the detectors' parameters.
+        pooled: C3 begins with a pool, as here; otherwise with a stride of 2 on all axes, as in the detectors.
+    """
+    c1, c2, c3, c4, c5 = widths
+
+    def blocks(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
+        return [ResidualBlock(inputs, outputs, stride, True, bias), ResidualBlock(outputs, outputs, bias=bias)]
+
+    def pool() -> nn.Module:
+        return nn.MaxPool3d(3, stride=(1, 2, 2), padding=1)
+
+    stem = nn.Conv3d(in_channels, c1, 7, (1, 2, 2), 3, bias=bias)
+    return [  # shapes for one 256×256×32 breast, as (C, Z, Y, X)
+        [stem, nn.InstanceNorm3d(c1), nn.LeakyReLU(0.01, inplace=True)],  # C1: 18×32×128×128
+        [pool(), *blocks(c1, c2, 1)],  # C2: 18×32×64×64
+        [pool(), *blocks(c2, c3, 1)] if pooled else blocks(c2, c3, 2),  # C3: 36×32×32×32, or 36×16×32×32
+        blocks(c3, c4, 2),  # C4: 72×16×16×16, or 72×8×16×16
+        blocks(c4, c5, 2),  # C5: 144×8×8×8, or 144×4×8×8
+    ]
 
 
 class CurriculumResNet(nn.Module):
@@ -53,23 +85,8 @@ class CurriculumResNet(nn.Module):
 
     def __init__(self, in_channels: int = 6, num_classes: int = 2) -> None:
         super().__init__()
-        c1, c2, c3, c4, c5 = WIDTHS
-        self.backbone = nn.Sequential(  # shapes for one 256×256×32 breast, as (C, Z, Y, X)
-            nn.Conv3d(in_channels, c1, 7, (1, 2, 2), 3, bias=False),  # C1: 18×32×128×128
-            nn.InstanceNorm3d(c1),
-            nn.LeakyReLU(0.01, inplace=True),
-            nn.MaxPool3d(3, stride=(1, 2, 2), padding=1),
-            ResidualBlock(c1, c2, project=True),  # C2: 18×32×64×64
-            ResidualBlock(c2, c2),
-            nn.MaxPool3d(3, stride=(1, 2, 2), padding=1),
-            ResidualBlock(c2, c3, project=True),  # C3: 36×32×32×32
-            ResidualBlock(c3, c3),
-            ResidualBlock(c3, c4, stride=2, project=True),  # C4: 72×16×16×16
-            ResidualBlock(c4, c4),
-            ResidualBlock(c4, c5, stride=2, project=True),  # C5: 144×8×8×8
-            ResidualBlock(c5, c5),
-        )
-        self.classifier = nn.Conv3d(c5, num_classes, 1)
+        self.backbone = nn.Sequential(*itertools.chain(*stages(in_channels)))
+        self.classifier = nn.Conv3d(WIDTHS[-1], num_classes, 1)
         self.reset(self.backbone)
         nn.init.zeros_(self.classifier.weight)
         nn.init.zeros_(self.classifier.bias)  # type: ignore[arg-type]

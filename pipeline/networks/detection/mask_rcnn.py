@@ -1,0 +1,183 @@
+"""Mask R-CNN: regions are proposed, then classified, refined and outlined (§3.2, Table 1; He et al. 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from pipeline.networks.checkpoint import strict
+from pipeline.networks.curriculum_resnet import WIDTHS
+from pipeline.networks.detection.anchors import LEVELS, RATIOS, anchors
+from pipeline.networks.detection.boxes import select
+from pipeline.networks.detection.detector import CLASSES, Detections, Detector, Target
+from pipeline.networks.detection.losses import box_loss, class_loss, mask_loss
+from pipeline.networks.detection.matching import match, sample
+from pipeline.networks.detection.pyramid import Pyramid, normed
+from pipeline.networks.detection.roi_align import pyramid_roi_align, roi_align
+
+PROPOSED_FROM = 0.7  # least IoU of an anchor with the lesion that it stands for
+POSITIVE_FROM = 0.3  # likewise of a proposal; the toolkit's for 3D
+PROPOSAL_OVERLAP, OVERLAP = 0.7, 1e-5  # IoU above which the lesser of two proposals, and of two boxes, goes
+CANDIDATES = 6_000  # anchors before suppression, by score
+TRAINING_PROPOSALS, PROPOSALS = 75, 500  # a breast
+POOL, MASK_POOL, MASK = (7, 7, 3), (14, 14, 5), (28, 28, 10)  # bins along x, y and z
+
+
+class ProposalHead(nn.Module):
+    """Lesion or not, and a box, for every anchor."""
+
+    def __init__(self, inputs: int, features: int) -> None:
+        super().__init__()
+        self.shared = nn.Sequential(nn.Conv3d(inputs, features, 3, padding=1), nn.LeakyReLU(0.01, inplace=True))
+        self.classes = nn.Conv3d(features, 2 * len(RATIOS), 1)
+        self.boxes = nn.Conv3d(features, 6 * len(RATIOS), 1)
+
+    def forward(self, pyramid: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """`(B, A, 2)` and `(B, A, 6)` in the order of `anchors`."""
+        shared = [self.shared(pyramid[level]) for level in LEVELS]
+        logits, deltas = (
+            torch.cat([layer(x).permute(0, 2, 3, 4, 1).reshape(len(x), -1, n) for x in shared], dim=1).float()
+            for layer, n in ((self.classes, 2), (self.boxes, 6)))
+        return logits, deltas
+
+
+class RegionHead(nn.Module):
+    """Class, and a box for each class, of pooled regions `(N, C, 3, 7, 7)`."""
+
+    def __init__(self, inputs: int, features: int) -> None:
+        super().__init__()
+        activation = nn.LeakyReLU(0.01, inplace=True)  # and no norm: there is one voxel only
+        self.shared = nn.Sequential(nn.Conv3d(inputs, features, POOL[::-1]), activation,
+                                    nn.Conv3d(features, features, 1), activation, nn.Flatten())
+        self.classes = nn.Linear(features, CLASSES)
+        self.boxes = nn.Linear(features, CLASSES * 6)
+
+    def forward(self, regions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """`(N, classes)` and `(N, classes, 6)`."""
+        x = self.shared(regions)
+        return self.classes(x), self.boxes(x).unflatten(1, (CLASSES, 6))
+
+
+class MaskHead(nn.Sequential):
+    """An outline for each class of pooled regions: `(N, C, 5, 14, 14)` to logits `(N, classes, 10, 28, 28)`."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__(*[layer for _ in range(4) for layer in normed(features, features)],
+                         nn.ConvTranspose3d(features, features, 2, 2), nn.LeakyReLU(0.01, inplace=True),
+                         nn.Conv3d(features, CLASSES, 1))
+
+
+@dataclass
+class Seen:
+    """The pyramid, and what is said of all A anchors: `(B, A, 2)`, `(B, A, 6)`."""
+
+    pyramid: dict[str, torch.Tensor]
+    logits: torch.Tensor
+    deltas: torch.Tensor
+
+
+class MaskRCNN(Detector):
+    """Proposes regions from P2 … P5 and looks at each again.
+
+    How it is called: see `Detector`. With the default sizes it has 3,909,320 parameters. Losses: `proposal_class`,
+    `proposal_box`, `class`, `box` and `mask`. Outlines serve training alone and are not computed for an answer.
+
+    Args:
+        in_channels: contrasts.
+        widths: channels of C1 … C5.
+        features: channels of the pyramid; a region's head has four times as many.
+        head_features: channels of the proposals' head.
+        score_from, boxes_a_class: see `Detector`.
+    """
+
+    def __init__(self, in_channels: int = 6, widths: Sequence[int] = WIDTHS, features: int = 36,
+                 head_features: int = 128, score_from: float = 0.1, boxes_a_class: int = 30) -> None:
+        super().__init__(score_from, boxes_a_class)
+        self.pyramid = Pyramid(in_channels, widths, features, full=False)
+        self.proposals = ProposalHead(features, head_features)
+        self.regions = RegionHead(features, 4 * features)
+        self.masks = MaskHead(features)
+        for last in (self.proposals.classes, self.proposals.boxes, self.regions.classes, self.regions.boxes):
+            nn.init.normal_(last.weight, std=0.01)
+            nn.init.zeros_(last.bias)
+        self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        strict(self)
+
+    def look(self, image: torch.Tensor, outlines: bool) -> Seen:
+        levels = self.pyramid(image)
+        return Seen(levels, *self.proposals(levels))
+
+    @torch.no_grad()
+    def propose(self, seen: Seen, size: Sequence[int], limit: int) -> list[torch.Tensor]:
+        """The regions of every breast that look most like a lesion, `(N, 6)`, N up to the limit."""
+        every = anchors(size).to(seen.logits.device)
+        return [select(probabilities, deltas, every, size, score_from=0.0, threshold=PROPOSAL_OVERLAP, limit=limit,
+                       candidates=CANDIDATES)["boxes"]
+                for probabilities, deltas in zip(seen.logits.softmax(dim=2), seen.deltas, strict=True)]
+
+    def losses(self, seen: Seen, targets: Sequence[Target], size: Sequence[int]) -> dict[str, torch.Tensor]:
+        every = anchors(size).to(seen.logits.device)
+        terms = [self._proposal_losses(logits, deltas, every, target)
+                 for logits, deltas, target in zip(seen.logits, seen.deltas, targets, strict=True)]
+        found = {name: torch.stack([term[i] for term in terms]).mean()
+                 for i, name in enumerate(("proposal_class", "proposal_box"))}
+        return {**found, **self._region_losses(seen, targets, size)}
+
+    @staticmethod
+    def _proposal_losses(logits: torch.Tensor, deltas: torch.Tensor, every: torch.Tensor,
+                         target: Target) -> tuple[torch.Tensor, torch.Tensor]:
+        lesion = match(every, target["boxes"], PROPOSED_FROM)
+        positive, negative = sample(lesion, logits.softmax(dim=1)[:, 1])
+        labels = torch.cat([torch.ones_like(positive), torch.zeros_like(negative)])
+        return (class_loss(logits[torch.cat([positive, negative])], labels),
+                box_loss(deltas[positive], every[positive], target["boxes"][lesion[positive]]))
+
+    def _region_losses(self, seen: Seen, targets: Sequence[Target], size: Sequence[int]) -> dict[str, torch.Tensor]:
+        proposals = self.propose(seen, size, TRAINING_PROPOSALS)
+        logits, deltas = self.regions(pyramid_roi_align(seen.pyramid, proposals, POOL))
+        counts = [len(own) for own in proposals]
+        said, labels, moved, regions, boxes, outlined, outlines, kinds = [], [], [], [], [], [], [], []
+        for own, logit, delta, target in zip(proposals, logits.split(counts), deltas.split(counts), targets, strict=True):
+            lesion = match(own, target["boxes"], POSITIVE_FROM, best=False)
+            positive, negative = sample(lesion, 1 - logit.softmax(dim=1)[:, 0])
+            lesion, label = lesion[positive], target["labels"][lesion[positive]]
+            said += [logit[positive], logit[negative]]
+            labels += [label, torch.zeros_like(negative)]
+            moved.append(delta[positive, label])
+            regions.append(own[positive])
+            boxes.append(target["boxes"][lesion])
+            drawn = positive if "mask" in target else positive[:0]
+            outlined.append(own[drawn])
+            kinds.append(label[: len(drawn)])
+            outlines += [self._outline(target["mask"], number, region)
+                         for number, region in zip(lesion[: len(drawn)], own[drawn], strict=True)]
+        found = {"class": class_loss(torch.cat(said), torch.cat(labels)),
+                 "box": box_loss(torch.cat(moved), torch.cat(regions), torch.cat(boxes))}
+        if any("mask" in target for target in targets):
+            found["mask"] = self._mask_loss(seen, outlined, torch.cat(kinds), outlines)
+        return found
+
+    @staticmethod
+    def _outline(mask: torch.Tensor, number: torch.Tensor, region: torch.Tensor) -> torch.Tensor:
+        """A lesion's outline within a region, 0 or 1 in `(10, 28, 28)` bins."""
+        lesion = (mask == number + 1).permute(0, 3, 2, 1)
+        return roi_align(lesion, region[None], MASK)[0, 0].round()
+
+    def _mask_loss(self, seen: Seen, regions: list[torch.Tensor], labels: torch.Tensor,
+                   outlines: list[torch.Tensor]) -> torch.Tensor:
+        if not outlines:
+            return seen.logits.sum() * 0
+        logits = self.masks(pyramid_roi_align(seen.pyramid, regions, MASK_POOL))
+        return mask_loss(logits[torch.arange(len(labels)), labels], torch.stack(outlines))
+
+    def detections(self, seen: Seen, size: Sequence[int]) -> list[Detections]:
+        proposals = self.propose(seen, size, PROPOSALS)
+        logits, deltas = self.regions(pyramid_roi_align(seen.pyramid, proposals, POOL))
+        counts = [len(own) for own in proposals]
+        return [select(probabilities, delta, own, size, score_from=self.score_from, threshold=OVERLAP,
+                       limit=self.boxes_a_class, candidates=CANDIDATES)
+                for own, probabilities, delta in zip(proposals, logits.softmax(dim=1).split(counts),
+                                                     deltas.split(counts), strict=True)]
