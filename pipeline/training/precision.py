@@ -12,11 +12,12 @@ nothing. `auto` times the same steps, and takes bfloat16 where it is half as fas
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import math
 import pickle
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,13 @@ GRACE = 0.5  # … and seconds more, for kernels that are made at first use: the
 
 def place(network: nn.Module, device: torch.device | str, precision: str = "fp32",
           batches: Iterable[dict[str, Any]] | None = None, lr: float = 1e-4,
-          loss: Callable[..., torch.Tensor] = F.cross_entropy, slices: int | None = None) -> nn.Module:
+          loss: Callable[..., torch.Tensor] = F.cross_entropy, slices: int | None = None,
+          inputs: Sequence[str] = ("image",)) -> nn.Module:
     """Move a network to its device, for `bf16` run its forward pass under autocast, and share it between processes.
 
-    Parameters, their names and the optimiser stay float32; the output is float32. What was chosen is the network's
-    attribute `precision`, `fp32` or `bf16`. Weights and random states are as if there had been no trial.
+    Parameters, their names and the optimiser stay float32; the output is float32, a tensor or several in dictionaries
+    and lists. What was chosen is the network's attribute `precision`, `fp32` or `bf16`. Weights and random states are
+    as if there had been no trial.
 
     Args:
         network: changed in place.
@@ -53,6 +56,7 @@ def place(network: nn.Module, device: torch.device | str, precision: str = "fp32
         lr, loss: the run's learning rate and loss, for the same trial.
         slices: how many of an image's the trial sees, the middle ones along the last axis; None for all. A few are
             enough for a network that works slice by slice, whose whole exams take minutes.
+        inputs: what the network takes of a batch, by key and in this order; each can be cut case by case.
 
     Raises:
         InputError: bfloat16 disagrees with float32 on this processor at these shapes.
@@ -63,9 +67,10 @@ def place(network: nn.Module, device: torch.device | str, precision: str = "fp32
     network = network.to(device)
     chosen = {"auto": "bf16"}.get(precision, precision)
     if chosen == "bf16" and device.type == "cpu":
+        trial = functools.partial(compare, network, batches, lr, loss, slices=slices, inputs=inputs)
         if precision == "auto":
-            chosen = _faster(network, batches, lr, loss, slices)
-        elif batches is not None and (doubt := compare(network, batches, lr, loss, slices=slices).doubt):
+            chosen = "fp32" if batches is None else _faster(trial)
+        elif batches is not None and (doubt := trial().doubt):
             raise InputError(f"{doubt}; use --precision fp32")
     network.precision = chosen  # type: ignore[assignment]
     return share(_autocast(network, device.type) if chosen == "bf16" else network)
@@ -85,13 +90,10 @@ def begun(precision: str, output_dir: Path | str, resume: bool = True) -> str:
         return precision  # RunState says what is wrong with the file
 
 
-def _faster(network: nn.Module, batches: Iterable[dict[str, Any]] | None, lr: float,
-            loss: Callable[..., torch.Tensor], slices: int | None) -> str:
+def _faster(compared: Callable[..., Trial]) -> str:
     """`fp32` or `bf16` by a trial on this CPU, the same in all processes; prints which and why."""
-    if batches is None:
-        return "fp32"
     if has_bf16():
-        trial = compare(network, batches, lr, loss, patient=False, slices=slices)
+        trial = compared(patient=False)
     else:
         trial = Trial("this processor has no unit for bf16", 0.0, math.inf)
     chosen = "bf16" if all_agree(trial.prefers_bf16) else "fp32"
@@ -134,31 +136,33 @@ class Trial:
 
 def compare(network: nn.Module, batches: Iterable[dict[str, Any]], lr: float,
             loss: Callable[..., torch.Tensor] = F.cross_entropy, patient: bool = True,
-            slices: int | None = None) -> Trial:
+            slices: int | None = None, inputs: Sequence[str] = ("image",)) -> Trial:
     """Train copies of the network in both precisions, by turns on the same batches and random numbers.
 
     Args:
         network: on a CPU; left as it is.
-        batches: with `image` and `label`; the first four are used.
+        batches: with `image`, `label` and other inputs; the first four are used.
         lr, loss: of the run.
         patient: wait for bfloat16 however long it takes; otherwise it is given up, within a layer's time, in a step
             that takes longer than `TOO_SLOW` times float32's and `GRACE`; the first step has two cases then.
         slices: of every image, the middle ones along its last axis; None for all.
+        inputs: what the network takes of a batch, by key.
     """
     with kept_random():
-        data = [(_middle(b["image"], slices), torch.as_tensor(b["label"])) for b in itertools.islice(batches, STEPS)]
+        data = [([_middle(b[key], slices) if key == "image" else b[key] for key in inputs],
+                 torch.as_tensor(b["label"])) for b in itertools.islice(batches, STEPS)]
         exact = _Copy(copy.deepcopy(network), lr, loss)
         fast = _Copy(_autocast(copy.deepcopy(network), "cpu"), lr, loss)
     if not patient:
-        data[0] = data[0][0][:2], data[0][1][:2]
-    for image, label in data:
-        exact.step(image, label)
+        data[0] = [given[:2] for given in data[0][0]], data[0][1][:2]
+    for given, label in data:
+        exact.step(given, label)
         try:
-            fast.step(image, label, math.inf if patient else TOO_SLOW * exact.seconds[-1] + GRACE)
+            fast.step(given, label, math.inf if patient else TOO_SLOW * exact.seconds[-1] + GRACE)
         except _TooSlow:
             return Trial(None, exact.fastest(), math.inf)
     return Trial(_doubt(torch.tensor(exact.curve, dtype=torch.float64), torch.tensor(fast.curve, dtype=torch.float64),
-                        tuple(data[-1][0].shape)), exact.fastest(), fast.fastest())
+                        tuple(data[-1][0][0].shape)), exact.fastest(), fast.fastest())
 
 
 def _middle(images: torch.Tensor, slices: int | None) -> torch.Tensor:
@@ -183,12 +187,12 @@ class _Copy:
         for layer in model.modules():
             layer.register_forward_hook(self._look)
 
-    def step(self, image: torch.Tensor, label: torch.Tensor, limit: float = math.inf) -> None:
+    def step(self, given: Sequence[Any], label: torch.Tensor, limit: float = math.inf) -> None:
         start = time.perf_counter()
         self.deadline = start + limit
         with kept_random():
             self.optimizer.zero_grad()
-            value = self.loss(self.model(image), label)
+            value = self.loss(self.model(*given), label)
             value.backward()
             norm = gradient_norm(self.model)
             self.optimizer.step()
@@ -212,13 +216,22 @@ class _Copy:
 def _autocast(network: nn.Module, kind: str) -> nn.Module:
     plain = network.forward
 
-    def forward(*args: Any, **kwargs: Any) -> torch.Tensor:
+    def forward(*args: Any, **kwargs: Any) -> Any:
         with torch.autocast(kind, torch.bfloat16):
             result = plain(*args, **kwargs)
-        return result.float()
+        return _float32(result)
 
     network.forward = forward
     return network
+
+
+def _float32(result: Any) -> Any:
+    """Real numbers of a network's output in float32, also within dictionaries and lists; all else as it is."""
+    if isinstance(result, Mapping):
+        return {key: _float32(value) for key, value in result.items()}
+    if isinstance(result, (list, tuple)):
+        return type(result)(_float32(value) for value in result)
+    return result.float() if isinstance(result, torch.Tensor) and result.is_floating_point() else result
 
 
 def _doubt(exact: torch.Tensor, fast: torch.Tensor, shape: tuple[int, ...]) -> str | None:

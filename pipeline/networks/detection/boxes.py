@@ -38,18 +38,29 @@ def flip(boxes: torch.Tensor, size: Sequence[int], axes: Sequence[int]) -> torch
     return boxes
 
 
+def volume(boxes: torch.Tensor) -> torch.Tensor:
+    """Voxels of each box `(N,)`."""
+    sides = boxes[:, 3:] - boxes[:, :3]
+    return sides[:, 0] * sides[:, 1] * sides[:, 2]
+
+
+def intersection(boxes: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """Voxels that each box shares with each other one: `(N, 6)`, `(M, 6)` to `(N, M)`."""
+    shared = torch.ones(len(boxes), len(others), device=boxes.device, dtype=boxes.dtype)
+    for axis in range(3):
+        end = torch.minimum(boxes[:, None, axis + 3], others[None, :, axis + 3])
+        shared *= (end - torch.maximum(boxes[:, None, axis], others[None, :, axis])).clamp_(min=0)
+    return shared
+
+
 def iou(boxes: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     """Intersection over union of each box with each other one: `(N, 6)`, `(M, 6)` to `(N, M)`; 0 where both are flat.
 
-    As MONAI's `box_iou`, axis by axis without copies: a breast has 1.3 million anchors, and this takes a tenth of the
-    time.
+    As MONAI's `box_iou`, axis by axis without copies, which takes a tenth of the time for 1.3 million anchors.
     """
-    both = torch.ones(len(boxes), len(others), device=boxes.device, dtype=boxes.dtype)
-    for axis in range(3):
-        end = torch.minimum(boxes[:, None, axis + 3], others[None, :, axis + 3])
-        both *= (end - torch.maximum(boxes[:, None, axis], others[None, :, axis])).clamp_(min=0)
-    either = _volume(boxes)[:, None] + _volume(others) - both
-    return both / either.clamp(min=torch.finfo(boxes.dtype).tiny)
+    shared = intersection(boxes, others)
+    either = volume(boxes)[:, None] + volume(others) - shared
+    return shared / either.clamp(min=torch.finfo(boxes.dtype).tiny)
 
 
 def nms(boxes: torch.Tensor, scores: torch.Tensor, threshold: float, limit: int) -> torch.Tensor:
@@ -108,8 +119,3 @@ def select(probabilities: torch.Tensor, deltas: torch.Tensor, references: torch.
     boxes, labels, scores = (torch.cat(parts) for parts in zip(*found, strict=True))
     order = torch.argsort(scores, descending=True, stable=True)
     return {"boxes": boxes[order], "labels": labels[order], "scores": scores[order]}
-
-
-def _volume(boxes: torch.Tensor) -> torch.Tensor:
-    sides = boxes[:, 3:] - boxes[:, :3]
-    return sides[:, 0] * sides[:, 1] * sides[:, 2]

@@ -32,9 +32,10 @@ def match(references: torch.Tensor, lesions: torch.Tensor, positive_from: float,
     lesion[most < positive_from] = NEUTRAL
     lesion[most < background_below] = BACKGROUND
     if best:
-        for number, (overlap, reference) in enumerate(zip(*overlaps.max(dim=0), strict=True)):
-            if overlap > 0:
-                lesion[reference] = number
+        overlap, reference = overlaps.max(dim=0)
+        for number in torch.argsort(overlap).tolist():  # of lesions that share one, that which overlaps it most has it
+            if overlap[number] > 0:
+                lesion[reference[number]] = number
     return lesion
 
 
