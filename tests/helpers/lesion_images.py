@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from pipeline.networks.detection.boxes import iou
 from pipeline.networks.detection.detector import Detector
 
 HALF: dict[str, Any] = {"in_channels": 2, "widths": (9, 9, 18, 36, 72), "features": 18, "head_features": 32}
@@ -23,26 +22,26 @@ def breast(*lesions: tuple[tuple[int, ...], int], size: tuple[int, int, int] = (
         image[:label, x0:x1, y0:y1, z0:z1] += 2.0
         mask[0, x0:x1, y0:y1, z0:z1] = number
     boxes = torch.tensor([box for box, _ in lesions], dtype=torch.float32).reshape(-1, 6)
-    return image, {"boxes": boxes, "labels": torch.tensor([label for _, label in lesions], dtype=torch.int64), "mask": mask}
+    labels = torch.tensor([label for _, label in lesions], dtype=torch.int64)
+    return image, {"boxes": boxes, "labels": labels, "mask": mask}
 
 
-def learn(network: Detector, image: torch.Tensor, target: dict[str, torch.Tensor], steps: int, rate: float) -> list[float]:
-    """Train on one breast; returns the losses."""
+def learn(network: Detector, images: torch.Tensor, targets: list[dict[str, torch.Tensor]], steps: int,
+          rate: float) -> list[float]:
+    """Train on the same breasts `(B, 2, X, Y, Z)` in every step; returns the losses."""
     optimizer = torch.optim.Adam(network.parameters(), rate)
     losses = []
     network.train()
     for _ in range(steps):
         optimizer.zero_grad()
-        loss = network(image[None], [target])["loss"]
+        loss = network(images, targets)["loss"]
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     return losses
 
 
-def best(network: Detector, image: torch.Tensor, target: dict[str, torch.Tensor]) -> tuple[int, float, float]:
-    """Label and score of the best box, and its IoU with the first lesion."""
+def answers(network: Detector, images: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+    """What a network finds."""
     with torch.no_grad():
-        found = network.eval()(image[None])[0]
-    overlap = iou(found["boxes"][:1], target["boxes"][:1])
-    return int(found["labels"][0]), float(found["scores"][0]), float(overlap)
+        return network.eval()(images)
