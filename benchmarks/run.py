@@ -18,6 +18,7 @@ warnings.filterwarnings("ignore")
 
 import area  # noqa: E402
 import bias  # noqa: E402
+import detection  # noqa: E402
 import doubly_deep  # noqa: E402
 import mammography  # noqa: E402
 import measure  # noqa: E402
@@ -33,7 +34,7 @@ from pipeline.phantoms.breast_mri.exams import write_cohort  # noqa: E402
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 GROUPS = ("prepare", "step", "inference", "augment", "resample", "read", "bias", "transfer", "mammography", "tradeoff",
-          "area", "receipts", "exam")
+          "area", "receipts", "exam", "detection")
 
 
 def main() -> None:
@@ -86,6 +87,7 @@ def _measure(folder: Path, groups: list[str] | tuple[str, ...], repeats: int) ->
         "area": lambda: area.report(repeats),
         "receipts": lambda: receipts.report(breasts, folder, repeats),
         "exam": lambda: doubly_deep.report(repeats),
+        "detection": lambda: detection.report(breasts, repeats),
     }
     lines = []
     for group in GROUPS:

@@ -67,10 +67,10 @@ def place(network: nn.Module, device: torch.device | str, precision: str = "fp32
     network = network.to(device)
     chosen = {"auto": "bf16"}.get(precision, precision)
     if chosen == "bf16" and device.type == "cpu":
-        trial = functools.partial(compare, network, batches, lr, loss, slices=slices, inputs=inputs)
+        trial = functools.partial(compare, network, lr=lr, loss=loss, slices=slices, inputs=inputs)
         if precision == "auto":
-            chosen = "fp32" if batches is None else _faster(trial)
-        elif batches is not None and (doubt := trial().doubt):
+            chosen = "fp32" if batches is None else _faster(functools.partial(trial, batches))
+        elif batches is not None and (doubt := trial(batches).doubt):
             raise InputError(f"{doubt}; use --precision fp32")
     network.precision = chosen  # type: ignore[assignment]
     return share(_autocast(network, device.type) if chosen == "bf16" else network)
@@ -92,10 +92,7 @@ def begun(precision: str, output_dir: Path | str, resume: bool = True) -> str:
 
 def _faster(compared: Callable[..., Trial]) -> str:
     """`fp32` or `bf16` by a trial on this CPU, the same in all processes; prints which and why."""
-    if has_bf16():
-        trial = compared(patient=False)
-    else:
-        trial = Trial("this processor has no unit for bf16", 0.0, math.inf)
+    trial = compared(patient=False) if has_bf16() else Trial("this processor has no unit for bf16", 0.0, math.inf)
     chosen = "bf16" if all_agree(trial.prefers_bf16) else "fp32"
     if is_first():
         print(f"precision: {chosen}, {'because ' + trial.doubt if trial.doubt else trial.times()}", flush=True)

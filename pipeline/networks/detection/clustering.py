@@ -11,10 +11,10 @@ def cluster(boxes: torch.Tensor, scores: torch.Tensor, nearness: torch.Tensor, s
             expected: torch.Tensor, threshold: float = 1e-5) -> tuple[torch.Tensor, torch.Tensor]:
     """Merge boxes of one class in one image (Jaeger et al. 2018, §2.3).
 
-    The best box and all that overlap it are a cluster, then the best of the rest. A box weighs its overlap with the best
-    one, times its volume, times its nearness to the middle of the patch it was found in. A cluster's score is the
-    weighted mean of its boxes' scores, in which a source that looked there and found nothing counts as a box of score 0
-    with the mean weight; its corners are the means weighted by score and weight.
+    The best box and all that overlap it are a cluster, then the best of the rest. A box weighs its overlap with the
+    best one, times its volume, times its nearness to the middle of the patch it was found in. A cluster's score is the
+    weighted mean of its boxes' scores, in which a source that looked there and found nothing counts as a box of score
+    0 with the mean weight; its corners are the means weighted by score and weight.
 
     Args:
         boxes, scores: `(N, 6)`, `(N,)`.

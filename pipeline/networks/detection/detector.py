@@ -28,11 +28,11 @@ class Detector(nn.Module):
     - `labels` `(N,)`: 1 benign, 2 malignant;
     - `scores` `(N,)`: the softmax's probability of the label.
 
-    Called with an image and `targets`, a list of one dictionary a breast with `boxes` `(M, 6)`, `labels` `(M,)` and, where
-    there are outlines, `mask` `(1, X, Y, Z)` of 0 and lesion numbers (box i is number i + 1), it returns a dictionary of
-    its losses: each term by name, for the record, and `loss`, their sum, to descend on. Terms for which no breast of the
-    batch has an outline are left out. In evaluation mode the same dictionary has the boxes as `detections`, and what is
-    sampled for the losses is the same each time.
+    Called with an image and `targets`, a list of one dictionary a breast with `boxes` `(M, 6)`, `labels` `(M,)` and,
+    where there are outlines, `mask` `(1, X, Y, Z)` of 0 and lesion numbers (box i is number i + 1), it returns a
+    dictionary of its losses: each term by name, for the record, and `loss`, their sum, to descend on. Terms for which
+    no breast of the batch has an outline are left out. In evaluation mode the same dictionary has the boxes as
+    `detections`, and what is sampled for the losses is the same each time.
 
     Args:
         score_from: least score of a box.
@@ -64,8 +64,8 @@ class Detector(nn.Module):
         size = tuple(image.shape[2:])
         if any(n % cell for n, cell in zip(size, COARSEST, strict=True)):
             raise InputError(f"an image of {' × '.join(map(str, size))} voxels: the detectors take sides in plane that "
-                             f"are multiples of {COARSEST[0]}, and slices in multiples of {COARSEST[2]}; change the size "
-                             "in prepare.yaml, or the patches'")
+                             f"are multiples of {COARSEST[0]}, and slices in multiples of {COARSEST[2]}; change the "
+                             "size in prepare.yaml, or the patches'")
         memory = image.permute(0, 1, 4, 3, 2).contiguous(memory_format=torch.channels_last_3d)
         seen = self.look(memory, outlines=any("mask" in target for target in targets or ()))
         with torch.autocast(image.device.type, enabled=False):
@@ -79,8 +79,8 @@ class Detector(nn.Module):
             if not self.training:
                 torch.manual_seed(0)
             terms = self.losses(seen, targets, size)
-        # What took no part (a head without lesions in the batch, P1) stays connected at weight 0: processes that average
-        # their gradients wait for every parameter's.
+        # What took no part (a head without lesions in the batch, P1) stays connected at weight 0: processes that
+        # average their gradients wait for every parameter's.
         idle = sum((parameter.sum() for parameter in self.parameters()), torch.zeros((), device=device)) * 0
         found: dict[str, Any] = {name: term.detach() for name, term in terms.items()}
         found["loss"] = sum(terms.values(), idle)

@@ -9,7 +9,7 @@ from pipeline.networks.detection.boxes import encode
 
 
 def class_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy `(N, 1 + classes)`, `(N,)`: the mean of lesions' mean and the background's, of which 0 is the label.
+    """Cross-entropy `(N, 1 + classes)`, `(N,)`: the mean of the lesions' mean and the background's, whose label is 0.
 
     Without lesions theirs is 0, so that the background's counts half as it does beside lesions.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -79,6 +80,26 @@ class Seen:
     deltas: torch.Tensor
 
 
+@dataclass
+class Sampled:
+    """Proposals of a breast that a step learns from: those of lesions by `positive`, with what each stands for."""
+
+    positive: torch.Tensor
+    negative: torch.Tensor
+    regions: torch.Tensor
+    lesions: torch.Tensor
+    labels: torch.Tensor
+    boxes: torch.Tensor
+
+    @classmethod
+    def of(cls, proposals: torch.Tensor, probabilities: torch.Tensor, target: Target) -> Sampled:
+        """Draw them from a breast's proposals `(N, 6)` with the head's probabilities `(N, classes)`."""
+        lesion = match(proposals, target["boxes"], POSITIVE_FROM, best=False)
+        positive, negative = sample(lesion, 1 - probabilities[:, 0])
+        own = lesion[positive]
+        return cls(positive, negative, proposals[positive], own, target["labels"][own], target["boxes"][own])
+
+
 class MaskRCNN(Detector):
     """Proposes regions from P2 … P5 and looks at each again.
 
@@ -102,7 +123,7 @@ class MaskRCNN(Detector):
         self.masks = MaskHead(features)
         for last in (self.proposals.classes, self.proposals.boxes, self.regions.classes, self.regions.boxes):
             nn.init.normal_(last.weight, std=0.01)
-            nn.init.zeros_(last.bias)
+            nn.init.zeros_(last.bias)  # type: ignore[arg-type]
         self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         strict(self)
 
@@ -138,38 +159,31 @@ class MaskRCNN(Detector):
     def _region_losses(self, seen: Seen, targets: Sequence[Target], size: Sequence[int]) -> dict[str, torch.Tensor]:
         proposals = self.propose(seen, size, TRAINING_PROPOSALS)
         logits, deltas = self.regions(pyramid_roi_align(seen.pyramid, proposals, POOL))
-        counts = [len(own) for own in proposals]
-        said, labels, moved, regions, boxes, outlined, outlines, kinds = [], [], [], [], [], [], [], []
-        for own, logit, delta, target in zip(proposals, logits.split(counts), deltas.split(counts), targets, strict=True):
-            lesion = match(own, target["boxes"], POSITIVE_FROM, best=False)
-            positive, negative = sample(lesion, 1 - logit.softmax(dim=1)[:, 0])
-            lesion, label = lesion[positive], target["labels"][lesion[positive]]
-            said += [logit[positive], logit[negative]]
-            labels += [label, torch.zeros_like(negative)]
-            moved.append(delta[positive, label])
-            regions.append(own[positive])
-            boxes.append(target["boxes"][lesion])
-            drawn = positive if "mask" in target else positive[:0]
-            outlined.append(own[drawn])
-            kinds.append(label[: len(drawn)])
-            outlines += [self._outline(target["mask"], number, region)
-                         for number, region in zip(lesion[: len(drawn)], own[drawn], strict=True)]
-        found = {"class": class_loss(torch.cat(said), torch.cat(labels)),
-                 "box": box_loss(torch.cat(moved), torch.cat(regions), torch.cat(boxes))}
+        chosen = [Sampled.of(own, probabilities, target) for own, probabilities, target
+                  in zip(proposals, logits.softmax(dim=1).split([len(own) for own in proposals]), targets, strict=True)]
+        starts = itertools.accumulate((len(own) for own in proposals[:-1]), initial=0)
+        positive, negative = (torch.cat(places) for places in zip(
+            *((start + own.positive, start + own.negative) for start, own in zip(starts, chosen, strict=True)),
+            strict=True))
+        labels = torch.cat([own.labels for own in chosen])
+        found = {"class": class_loss(logits[torch.cat([positive, negative])],
+                                     torch.cat([labels, torch.zeros_like(negative)])),
+                 "box": box_loss(deltas[positive, labels], torch.cat(proposals)[positive],
+                                 torch.cat([own.boxes for own in chosen]))}
         if any("mask" in target for target in targets):
-            found["mask"] = self._mask_loss(seen, outlined, torch.cat(kinds), outlines)
+            found["mask"] = self._mask_loss(seen, chosen, targets)
         return found
 
-    @staticmethod
-    def _outline(mask: torch.Tensor, number: torch.Tensor, region: torch.Tensor) -> torch.Tensor:
-        """A lesion's outline within a region, 0 or 1 in `(10, 28, 28)` bins."""
-        lesion = (mask == number + 1).permute(0, 3, 2, 1)
-        return roi_align(lesion, region[None], MASK)[0, 0].round()
-
-    def _mask_loss(self, seen: Seen, regions: list[torch.Tensor], labels: torch.Tensor,
-                   outlines: list[torch.Tensor]) -> torch.Tensor:
-        if not outlines:
+    def _mask_loss(self, seen: Seen, chosen: Sequence[Sampled], targets: Sequence[Target]) -> torch.Tensor:
+        """Outlines of the sampled lesions of breasts that have outlines."""
+        drawn = [slice(None) if "mask" in target else slice(0) for target in targets]
+        labels = torch.cat([own.labels[part] for own, part in zip(chosen, drawn, strict=True)])
+        if not len(labels):
             return seen.logits.sum() * 0
+        regions = [own.regions[part] for own, part in zip(chosen, drawn, strict=True)]
+        outlines = [roi_align((target["mask"] == number + 1).permute(0, 3, 2, 1), region[None], MASK)[0, 0].round()
+                    for own, part, target in zip(chosen, drawn, targets, strict=True)
+                    for number, region in zip(own.lesions[part], own.regions[part], strict=True)]
         logits = self.masks(pyramid_roi_align(seen.pyramid, regions, MASK_POOL))
         return mask_loss(logits[torch.arange(len(labels)), labels], torch.stack(outlines))
 

@@ -50,7 +50,8 @@ def test_of_equal_boxes_with_equal_scores_the_first_stays() -> None:
 
 
 def test_overlaps_by_hand_and_as_monai_has_them() -> None:
-    a, b = torch.tensor([[0.0, 0, 0, 4, 4, 2]]), torch.tensor([[2.0, 0, 0, 6, 4, 2], [4, 0, 0, 8, 4, 2], [1, 1, 0, 2, 2, 1]])
+    a = torch.tensor([[0.0, 0, 0, 4, 4, 2]])
+    b = torch.tensor([[2.0, 0, 0, 6, 4, 2], [4, 0, 0, 8, 4, 2], [1, 1, 0, 2, 2, 1]])
     assert volume(b).tolist() == [32, 32, 1]
     assert intersection(a, b).tolist() == [[16, 0, 1]]
     torch.testing.assert_close(iou(a, b), torch.tensor([[16 / 48, 0, 1 / 32]]))

@@ -48,7 +48,8 @@ def test_equal_to_interpolation_cell_by_cell(stride) -> None:
 def test_a_linear_field_is_read_at_the_bins_middles() -> None:
     """f = x + 10 y + 100 z at the middle of voxel (x, y, z), of a map with one cell for 4 × 4 × 1 voxels."""
     z, y, x = torch.meshgrid(torch.arange(8.0), torch.arange(0, 64, 4.0), torch.arange(0, 64, 4.0), indexing="ij")
-    cut = roi_align((x + 10 * y + 100 * z)[None] + 0.5 * 111, torch.tensor([[8.0, 16, 2, 24, 20, 6]]), (4, 2, 2), (4, 4, 1))
+    field, box = (x + 10 * y + 100 * z)[None] + 0.5 * 111, torch.tensor([[8.0, 16, 2, 24, 20, 6]])
+    cut = roi_align(field, box, (4, 2, 2), (4, 4, 1))
     middles = torch.tensor([10.0, 14, 18, 22])[None, None, :] + 10 * torch.tensor([17.0, 19])[None, :, None] \
         + 100 * torch.tensor([3.0, 5])[:, None, None]
     torch.testing.assert_close(cut[0, 0], middles)
@@ -64,8 +65,8 @@ def test_each_box_is_read_from_the_level_of_its_size() -> None:
     def box(x: float, y: float) -> list[float]:
         return [0, 0, 0, x, y, 2]
 
-    sides = torch.tensor([box(1, 1), box(8, 8), box(11, 11), box(12, 12), box(64, 4), box(32, 32), box(64, 64), box(250, 250)])
-    assert level_of(sides).tolist() == [0, 0, 0, 1, 1, 2, 3, 3]
+    sides = [(1, 1), (8, 8), (11, 11), (12, 12), (64, 4), (32, 32), (64, 64), (250, 250)]
+    assert level_of(torch.tensor([box(x, y) for x, y in sides])).tolist() == [0, 0, 0, 1, 1, 2, 3, 3]
 
 
 def test_a_pyramid_s_regions_keep_their_order() -> None:
