@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import resource
+import statistics
+import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,32 +51,6 @@ def losses(kind: str, model: nn.Module, images: torch.Tensor) -> torch.Tensor:
     return model(images, [target(images.shape[2:])] * len(images))["loss"]
 
 
-def step(breasts: Sequence[Path], kind: str) -> Callable[[], None]:
-    """Warm up on small images; returns one training step."""
-    model, images = build(kind), network.batch(breasts, "stage 2", "ours", BATCH)
-    optimizer = torch.optim.Adam(model.parameters(), RATE)
-
-    def run(seen: torch.Tensor) -> None:
-        optimizer.zero_grad()
-        losses(kind, model, seen).backward()
-        optimizer.step()
-
-    run(images[..., :64, :64, :16])
-    return partial(run, images)
-
-
-def inference(breasts: Sequence[Path], kind: str) -> Callable[[], None]:
-    """Warm up on a small image; returns the answer for one breast, a detector's boxes included."""
-    model, image = build(kind).eval(), network.batch(breasts, "stage 2", "ours", 1)
-
-    def run(seen: torch.Tensor) -> None:
-        with torch.inference_mode():
-            model(seen)
-
-    run(image[..., :64, :64, :16])
-    return partial(run, image)
-
-
 def counts(breasts: Sequence[Path], kind: str) -> float:
     """GFLOP in convolutions of one breast on its way through, with all that training needs of it."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -82,17 +58,35 @@ def counts(breasts: Sequence[Path], kind: str) -> float:
     return counter.get_total_flops() / 1e9
 
 
-def shares(breasts: Sequence[Path], kind: str) -> dict[str, float]:
-    """Parts of a training step's processor time that are no convolutions, one thread."""
+def measured(breasts: Sequence[Path], kind: str) -> dict[str, float]:
+    """An answer, then a training step: seconds of the processor, memory, and the step's parts by PARTS' names."""
     module: Any = KINDS[kind]
-    for name in PARTS.keys() & vars(module).keys():
+    for name in PARTS.keys() & vars(module).keys() if module else ():
         setattr(module, name, _recorded(PARTS[name], getattr(module, name)))
-    run = step(breasts, kind)
-    with profile(activities=[ProfilerActivity.CPU]) as profiled, record_function("step"):
-        run()
+    model = build(kind)
+    images = network.batch(breasts, "stage 2", "ours", BATCH)
+    optimizer = torch.optim.Adam(model.parameters(), RATE)
+
+    def answer(seen: torch.Tensor) -> None:
+        with torch.inference_mode():
+            model.eval()(seen)
+
+    def step(seen: torch.Tensor) -> None:
+        optimizer.zero_grad()
+        losses(kind, model.train(), seen).backward()
+        optimizer.step()
+
+    found = {}
+    for name, work, seen in (("answer", answer, images[:1]), ("step", step, images)):
+        work(seen[..., :64, :64, :16])  # warms up
+        with profile(activities=[ProfilerActivity.CPU]) as profiled, record_function("all"):
+            start = time.process_time()
+            work(seen)
+            found[name] = time.process_time() - start
+        found[f"{name}, MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / measure.MEGABYTE
     spent = {event.key: event.cpu_time_total for event in profiled.key_averages()}
     spent["RoIAlign"] = spent.get("RoIAlign", 0.0) + spent.get(BACKWARD, 0.0)
-    return {part: spent.get(part, 0.0) / spent["step"] for part in dict.fromkeys(PARTS.values())}
+    return {**found, **{part: spent.get(part, 0.0) / spent["all"] for part in PARTS.values()}}
 
 
 def _recorded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,33 +97,32 @@ def _recorded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def report(breasts: Sequence[Path], repeats: int) -> list[str]:
-    """Measure steps, answers and the parts of a step; returns Markdown."""
+    """Measure answers, steps and the parts of a step; returns Markdown."""
     flops = {kind: measure.in_child(counts, breasts, kind) for kind in KINDS}
-    works = {f"{what}, {kind}": measure.Work(partial(ready, breasts, kind))
-             for what, ready in (("step", step), ("answer", inference)) for kind in KINDS}
-    runs = measure.take_turns(works, repeats)
-    rows = []
-    for n in measure.THREADS:
-        for what in ("step", "answer"):
-            base = runs[f"{what}, {next(iter(KINDS))}", n]
-            for kind in KINDS:
-                own = runs[f"{what}, {kind}", n]
-                rows.append([str(n), what, kind, own.time(), own.times(base), f"{own.peak:,.0f}"])
-    parts = {kind: measure.in_child(shares, breasts, kind, threads=1) for kind in KINDS if KINDS[kind] is not None}
+    runs: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
+    for _ in range(repeats):
+        for kind in KINDS:
+            runs[kind].append(measure.in_child(measured, breasts, kind, threads=1))
+            print(f"  {kind}: {runs[kind][-1]}", flush=True)
+
+    def middle(kind: str, name: str) -> float:
+        return statistics.median(run[name] for run in runs[kind])
+
+    rows = [[what, kind, f"{middle(kind, what):.1f}", f"{middle(kind, what) / middle(next(iter(KINDS)), what):.1f}",
+             f"{middle(kind, f'{what}, MB'):,.0f}"] for what in ("step", "answer") for kind in KINDS]
     return [
         "## Detectors beside the curriculum",
         "",
-        f"Whole phantom breasts of 6×256×256×32 from memory, fp32: a step of {BATCH} with Adam, and the answer for",
-        "one, a detector's boxes included. Naive and curriculum are one network. GFLOP in convolutions of a breast on",
-        f"its way through in training: {'; '.join(f'{kind} {count:.1f}' for kind, count in flops.items())}.",
-        "An answer needs no outlines, so that P0 and the masks' head are left out of it.",
+        f"Whole phantom breasts of 6×256×256×32 from memory, fp32, one thread: a step of {BATCH} with Adam, and the",
+        "answer for one, a detector's boxes included. Naive and curriculum are one network. Seconds are the processor's.",
+        "GFLOP in convolutions of a breast on its way through in training:",
+        f"{'; '.join(f'{kind} {count:.1f}' for kind, count in flops.items())}. An answer needs no outlines, so that",
+        "P0 and the masks' head are left out of it.",
         "",
-        *measure.table(["threads", "work", "method", "s", "× ResNet18", "peak MB"], rows),
-        measure.told(runs),
+        *measure.table(["work", "method", "s", "× ResNet18", "peak MB"], rows),
+        "Parts of a training step (there and back) that are no convolutions:",
         "",
-        "Parts of a training step on one thread (there and back) that are no convolutions:",
-        "",
-        *(f"- {kind}: " + ", ".join(f"{name} {share:.1%}" for name, share in found.items()) + "."
-          for kind, found in parts.items()),
+        *(f"- {kind}: " + ", ".join(f"{part} {middle(kind, part):.1%}" for part in dict.fromkeys(PARTS.values())) + "."
+          for kind, module in KINDS.items() if module is not None),
         "",
     ]
