@@ -28,11 +28,12 @@ def breast(*lesions: tuple[tuple[int, ...], int], size: tuple[int, int, int] = (
 
 def learn(network: Detector, images: torch.Tensor, targets: list[dict[str, torch.Tensor]], steps: int,
           rate: float) -> list[float]:
-    """Train on the same breasts `(B, 2, X, Y, Z)` in every step; returns the losses."""
+    """Train on the same breasts `(B, 2, X, Y, Z)` in every step, at a rate that falls to 0; returns the losses."""
     optimizer = torch.optim.Adam(network.parameters(), rate)
     losses = []
     network.train()
-    for _ in range(steps):
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = rate * (1 - step / steps)
         optimizer.zero_grad()
         loss = network(images, targets)["loss"]
         loss.backward()

@@ -14,6 +14,7 @@ from pipeline.training.outputs import (
     answers_and_labels,
     logits_and_labels,
     lower_is_better,
+    own_loss,
     scores_and_labels,
     sigmoids_and_labels,
 )
@@ -67,3 +68,7 @@ def test_one_logit() -> None:
 
 def test_a_loss_that_is_no_number_is_no_improvement() -> None:
     assert lower_is_better(0.1, 0.2) and not lower_is_better(0.2, 0.2) and not lower_is_better(math.nan, 0.2)
+
+
+def test_a_network_s_own_loss_is_the_one_to_descend_on() -> None:
+    assert float(own_loss({"class": torch.tensor(1.0), "loss": torch.tensor(3.0)}, torch.zeros(4))) == 3

@@ -282,3 +282,20 @@ def test_the_norm_is_of_all_gradients() -> None:
     assert precision.gradient_norm(network) == 0
     network.weight.grad, network.bias.grad = torch.tensor([[2.0, 3.0]]), torch.tensor([6.0])
     assert precision.gradient_norm(network) == 7
+
+
+def test_outputs_in_dictionaries_and_lists_are_float32(batches) -> None:
+    """As a detector's: losses by name, and a list of boxes with whole numbers for labels."""
+    class Several(nn.Linear):
+        def forward(self, x: torch.Tensor, offsets: list[float]) -> dict[str, Any]:
+            y, labels = super().forward(x), torch.ones(2, dtype=torch.int64)
+            return {"loss": y.mean() + sum(offsets), "found": [{"boxes": y, "labels": labels}]}
+
+    placed = precision.place(Several(8, 8), "cpu", "bf16")
+    output = placed(torch.randn(2, 8), [0.5])
+    kinds = [output["loss"].dtype, *(value.dtype for value in output["found"][0].values())]
+    assert kinds == [torch.float32, torch.float32, torch.int64]
+    cases = [{**batch, "offsets": [1.0] * 8} for batch in batches]  # cut case by case beside the image
+    trial = precision.compare(Several(8, 8), cases, 1e-3, lambda output, label: output["loss"] + label.float().mean(),
+                              patient=False, inputs=("image", "offsets"))
+    assert trial.doubt is None

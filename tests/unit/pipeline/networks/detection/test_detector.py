@@ -171,6 +171,7 @@ distributed.stop()
 """
 
 
+@pytest.mark.slow
 def test_two_processes_train_both_and_stay_together(tmp_path: Path) -> None:
     """Parameters without part in a loss (P1, heads without a lesion) do not keep the other process waiting."""
     (tmp_path / "two.py").write_text(TWO)

@@ -47,13 +47,12 @@ def test_answers_come_in_the_anchors_order() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("label", [1, 2])
-def test_a_breast_is_learnt_by_heart(label) -> None:
-    """Beside one without lesions, so that there is something that is none."""
-    pairs = [breast((LESION, label)), breast(seed=1)]
+def test_a_breast_is_learnt_by_heart() -> None:
+    """With a benign lesion, beside one without, so that there is something that is none."""
+    pairs = [breast((LESION, 1)), breast(seed=1)]
     torch.manual_seed(0)
     network = RetinaUNet(**HALF)
     learn(network, torch.stack([image for image, _ in pairs]), [target for _, target in pairs], steps=12, rate=1e-3)
     found = answers(network, pairs[0][0][None])[0]
-    assert int(found["labels"][0]) == label and float(found["scores"][0]) > 0.5
+    assert int(found["labels"][0]) == 1 and float(found["scores"][0]) > 0.5
     assert float(iou(found["boxes"][:1], pairs[0][1]["boxes"])) > 0.7
