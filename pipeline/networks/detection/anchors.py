@@ -6,6 +6,7 @@ and 2.52 are the same then).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -24,11 +25,14 @@ def shapes(level: str, scales: Sequence[float] = (1.0,)) -> torch.Tensor:
                          for ratio in RATIOS for scale in scales])
 
 
-def anchors(size: Sequence[int], scales: Sequence[float] = (1.0,)) -> torch.Tensor:
+@functools.lru_cache(maxsize=4)
+@torch.inference_mode(False)  # what is kept serves training too
+def anchors(size: tuple[int, ...], scales: tuple[float, ...] = (1.0,)) -> torch.Tensor:
     """All anchors of an image `(X, Y, Z)`: `(N, 6)`, level by level, in the order of the pyramid's memory.
 
     Within a level z changes slowest, then y, then x, then the shape. Cell (i, j, k) lies on the middle of voxel
-    (stride · i, …), which the convolutions with stride 2 centre it on.
+    (stride · i, …), which the convolutions with stride 2 centre it on. The same tensor is returned each time: it is for
+    reading.
     """
     every = []
     for level in LEVELS:

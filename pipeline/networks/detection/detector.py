@@ -11,6 +11,7 @@ from torch import nn
 from pipeline.errors import InputError
 
 Target = Mapping[str, torch.Tensor]
+Size = tuple[int, ...]  # (X, Y, Z)
 Detections = dict[str, torch.Tensor]
 
 CLASSES = 3  # background, benign, malignant
@@ -47,11 +48,11 @@ class Detector(nn.Module):
         """What the convolutions say of `(B, C, Z, Y, X)`; `outlines`: their logits are needed too."""
         raise NotImplementedError
 
-    def losses(self, seen: Any, targets: Sequence[Target], size: Sequence[int]) -> dict[str, torch.Tensor]:
+    def losses(self, seen: Any, targets: Sequence[Target], size: Size) -> dict[str, torch.Tensor]:
         """Terms of the loss by name."""
         raise NotImplementedError
 
-    def detections(self, seen: Any, size: Sequence[int]) -> list[Detections]:
+    def detections(self, seen: Any, size: Size) -> list[Detections]:
         """Boxes of every breast."""
         raise NotImplementedError
 
@@ -62,10 +63,10 @@ class Detector(nn.Module):
             InputError: an image whose sides the pyramid does not divide.
         """
         size = tuple(image.shape[2:])
-        if any(n % cell for n, cell in zip(size, COARSEST, strict=True)):
+        if any(n % cell for n, cell in zip(size, COARSEST, strict=True)) or size == COARSEST:  # no norm of one voxel
             raise InputError(f"an image of {' × '.join(map(str, size))} voxels: the detectors take sides in plane that "
-                             f"are multiples of {COARSEST[0]}, and slices in multiples of {COARSEST[2]}; change the "
-                             "size in prepare.yaml, or the patches'")
+                             f"are multiples of {COARSEST[0]}, slices in multiples of {COARSEST[2]}, and more than one "
+                             "of these in all; change the size in prepare.yaml, or the patches'")
         memory = image.permute(0, 1, 4, 3, 2).contiguous(memory_format=torch.channels_last_3d)
         seen = self.look(memory, outlines=any("mask" in target for target in targets or ()))
         with torch.autocast(image.device.type, enabled=False):
@@ -74,7 +75,7 @@ class Detector(nn.Module):
             own = [{key: value.to(image.device) for key, value in target.items()} for target in targets]
             return self._learn(seen, own, size, image.device)
 
-    def _learn(self, seen: Any, targets: Sequence[Target], size: Sequence[int], device: torch.device) -> dict[str, Any]:
+    def _learn(self, seen: Any, targets: Sequence[Target], size: Size, device: torch.device) -> dict[str, Any]:
         with torch.random.fork_rng([device] if device.type == "cuda" else [], enabled=not self.training):
             if not self.training:
                 torch.manual_seed(0)
@@ -89,5 +90,5 @@ class Detector(nn.Module):
         return found
 
     @torch.no_grad()
-    def _answer(self, seen: Any, size: Sequence[int]) -> list[Detections]:
+    def _answer(self, seen: Any, size: Size) -> list[Detections]:
         return self.detections(seen, size)

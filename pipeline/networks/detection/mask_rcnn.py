@@ -13,7 +13,7 @@ from pipeline.networks.checkpoint import strict
 from pipeline.networks.curriculum_resnet import WIDTHS
 from pipeline.networks.detection.anchors import LEVELS, RATIOS, anchors
 from pipeline.networks.detection.boxes import select
-from pipeline.networks.detection.detector import CLASSES, Detections, Detector, Target
+from pipeline.networks.detection.detector import CLASSES, Detections, Detector, Size, Target
 from pipeline.networks.detection.losses import box_loss, class_loss, mask_loss
 from pipeline.networks.detection.matching import match, sample
 from pipeline.networks.detection.pyramid import Pyramid, normed
@@ -132,14 +132,14 @@ class MaskRCNN(Detector):
         return Seen(levels, *self.proposals(levels))
 
     @torch.no_grad()
-    def propose(self, seen: Seen, size: Sequence[int], limit: int) -> list[torch.Tensor]:
+    def propose(self, seen: Seen, size: Size, limit: int) -> list[torch.Tensor]:
         """The regions of every breast that look most like a lesion, `(N, 6)`, N up to the limit."""
         every = anchors(size).to(seen.logits.device)
         return [select(probabilities, deltas, every, size, score_from=0.0, threshold=PROPOSAL_OVERLAP, limit=limit,
                        candidates=CANDIDATES)["boxes"]
                 for probabilities, deltas in zip(seen.logits.softmax(dim=2), seen.deltas, strict=True)]
 
-    def losses(self, seen: Seen, targets: Sequence[Target], size: Sequence[int]) -> dict[str, torch.Tensor]:
+    def losses(self, seen: Seen, targets: Sequence[Target], size: Size) -> dict[str, torch.Tensor]:
         every = anchors(size).to(seen.logits.device)
         terms = [self._proposal_losses(logits, deltas, every, target)
                  for logits, deltas, target in zip(seen.logits, seen.deltas, targets, strict=True)]
@@ -156,7 +156,7 @@ class MaskRCNN(Detector):
         return (class_loss(logits[torch.cat([positive, negative])], labels),
                 box_loss(deltas[positive], every[positive], target["boxes"][lesion[positive]]))
 
-    def _region_losses(self, seen: Seen, targets: Sequence[Target], size: Sequence[int]) -> dict[str, torch.Tensor]:
+    def _region_losses(self, seen: Seen, targets: Sequence[Target], size: Size) -> dict[str, torch.Tensor]:
         proposals = self.propose(seen, size, TRAINING_PROPOSALS)
         logits, deltas = self.regions(pyramid_roi_align(seen.pyramid, proposals, POOL))
         chosen = [Sampled.of(own, probabilities, target) for own, probabilities, target
@@ -185,9 +185,9 @@ class MaskRCNN(Detector):
                     for own, part, target in zip(chosen, drawn, targets, strict=True)
                     for number, region in zip(own.lesions[part], own.regions[part], strict=True)]
         logits = self.masks(pyramid_roi_align(seen.pyramid, regions, MASK_POOL))
-        return mask_loss(logits[torch.arange(len(labels)), labels], torch.stack(outlines))
+        return mask_loss(logits[torch.arange(len(labels), device=labels.device), labels], torch.stack(outlines))
 
-    def detections(self, seen: Seen, size: Sequence[int]) -> list[Detections]:
+    def detections(self, seen: Seen, size: Size) -> list[Detections]:
         proposals = self.propose(seen, size, PROPOSALS)
         logits, deltas = self.regions(pyramid_roi_align(seen.pyramid, proposals, POOL))
         counts = [len(own) for own in proposals]

@@ -12,7 +12,7 @@ from pipeline.networks.checkpoint import strict
 from pipeline.networks.curriculum_resnet import WIDTHS
 from pipeline.networks.detection.anchors import LEVELS, RATIOS, RETINA_SCALES, anchors
 from pipeline.networks.detection.boxes import select
-from pipeline.networks.detection.detector import CLASSES, Detections, Detector, Target
+from pipeline.networks.detection.detector import CLASSES, Detections, Detector, Size, Target
 from pipeline.networks.detection.losses import box_loss, class_loss, outline_loss
 from pipeline.networks.detection.matching import match, sample
 from pipeline.networks.detection.pyramid import Pyramid, normed
@@ -77,7 +77,7 @@ class RetinaUNet(Detector):
         logits = self.segmentation(levels["P0"]).float() if outlines else None
         return Seen(self.classes(levels), self.boxes(levels), logits)
 
-    def losses(self, seen: Seen, targets: Sequence[Target], size: Sequence[int]) -> dict[str, torch.Tensor]:
+    def losses(self, seen: Seen, targets: Sequence[Target], size: Size) -> dict[str, torch.Tensor]:
         every = anchors(size, RETINA_SCALES).to(seen.logits.device)
         terms = [self._anchor_losses(logits, deltas, every, target)
                  for logits, deltas, target in zip(seen.logits, seen.deltas, targets, strict=True)]
@@ -99,7 +99,7 @@ class RetinaUNet(Detector):
         return (class_loss(logits[torch.cat([positive, negative])], labels),
                 box_loss(deltas[positive], every[positive], target["boxes"][own]))
 
-    def detections(self, seen: Seen, size: Sequence[int]) -> list[Detections]:
+    def detections(self, seen: Seen, size: Size) -> list[Detections]:
         every = anchors(size, RETINA_SCALES).to(seen.logits.device)
         return [select(probabilities, deltas, every, size, score_from=self.score_from, threshold=OVERLAP,
                        limit=self.boxes_a_class, candidates=CANDIDATES)

@@ -118,7 +118,7 @@ def test_a_saved_state_gives_the_same_boxes_and_another_network_s_is_refused(kin
 
 
 @BOTH
-@pytest.mark.parametrize("size", [(48, 64, 8), (64, 64, 12)])
+@pytest.mark.parametrize("size", [(48, 64, 8), (64, 64, 12), (32, 32, 8)])
 def test_a_size_that_the_pyramid_does_not_divide_is_named(kind, size) -> None:
     with pytest.raises(InputError, match=" × ".join(map(str, size))):
         made(kind)(torch.zeros(1, 2, *size))
