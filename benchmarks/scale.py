@@ -172,7 +172,7 @@ def report(folder: Path, count: int = EXAMS) -> list[str]:
         f"## {count:,} exams",
         "",
         f"A made-up cohort of {count:,} screening exams with four views each, {FOLDS} folds and two readers. Its",
-        "images are names of one small file, so that what is left is the handling of the list. Each row is a process of",
+        "images are names of one small file: what is left is the handling of the list. Each row is a process of",
         "its own with one thread, measured once; its peak includes what was loaded before the time began.",
         "",
         *measure.table(["step", "seconds", "peak MB"], rows),

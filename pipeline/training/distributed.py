@@ -96,8 +96,14 @@ def mean(value: torch.Tensor) -> torch.Tensor:
 
 
 def share(network: nn.Module) -> nn.Module:
-    """The network with its gradients averaged over all processes, where there are several."""
-    return nn.parallel.DistributedDataParallel(network) if dist.is_initialized() else network
+    """The network with its gradients averaged over all processes, where there are several.
+
+    A network whose attribute `leaves_out` is true may have parameters without a gradient in a step; in no process, they
+    stay without, as in one process alone.
+    """
+    if not dist.is_initialized():
+        return network
+    return nn.parallel.DistributedDataParallel(network, find_unused_parameters=getattr(network, "leaves_out", False))
 
 
 def all_agree(yes: bool) -> bool:
