@@ -80,6 +80,7 @@ def test_two_processes_learn_what_one_learns_from_twice_the_batch(shared, name, 
     assert (first["validated"], second["validated"], alone["validated"]) == ([3, 3], [2, 2], [5, 5])
     for part in ("losses", "metrics", "best", "weights"):
         assert json.dumps(first[part]) == json.dumps(second[part])  # as texts: an AUROC of one class is no number
+    assert len({path.name.split(".")[-2] for path in (shared / name).glob("events.out.tfevents.*")}) == 1  # process id
     losses = np.reshape(alone["losses"], (-1, accumulate)).mean(axis=1)
     assert first["losses"] == pytest.approx(losses, rel=1e-4) and len(set(first["losses"])) == len(losses) == 6
     for here, there in zip(first["metrics"], alone["metrics"], strict=True):
