@@ -17,5 +17,5 @@ def of_the_test(batch: Mapping[str, Any], device: str | torch.device | None = No
         batch: with `image`, `label` and, for each case, `split`.
         device, non_blocking, kwargs: of MONAI.
     """
-    image, label = default_prepare_batch(dict(batch), device, non_blocking, **kwargs)  # type: ignore[misc]
+    image, label = default_prepare_batch(dict(batch), device, non_blocking, **kwargs)
     return image, label, (), {"mapped": [split == "test" for split in batch["split"]]}

@@ -28,7 +28,7 @@ class Together:
 
     def attach(self, engine: Engine) -> None:
         if distributed.count() > 1:
-            self.evaluator.network = self.network  # type: ignore[attr-defined]
+            self.evaluator.network = self.network
             self.evaluator.add_event_handler(Events.EPOCH_STARTED, self.same_buffers)
             engine.add_event_handler(Events.ITERATION_COMPLETED, self.same_loss)
 
