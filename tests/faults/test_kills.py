@@ -75,6 +75,7 @@ def test_three_kills(cohort, left_alone, tmp_path) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(1, 5))
 def test_sixteen_kills(cohort, left_alone, tmp_path, seed) -> None:
     check(cohort, left_alone, tmp_path / "run", times=4, seed=seed)
@@ -97,6 +98,7 @@ def trained(folder: Path) -> tuple[bytes, dict[str, torch.Tensor]]:
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(3600)
 def test_four_kills_of_torchrun_or_one_of_its_processes(tiny_prepared, tmp_path) -> None:
     start = time.monotonic()
     assert together(tiny_prepared, tmp_path / "whole").wait() == 0
@@ -104,7 +106,7 @@ def test_four_kills_of_torchrun_or_one_of_its_processes(tiny_prepared, tmp_path)
     draw = random.Random(7)
     for victim in (1, 2, 0, 1):  # 0 is torchrun itself: what it started must not go on without it
         run = together(tiny_prepared, tmp_path / "parts")
-        time.sleep(draw.uniform(0.4, 0.9) * seconds)
+        time.sleep(draw.uniform(0.4, 0.9) * seconds)  # the beginning is imports
         found = subprocess.run(["pgrep", "-P", str(run.pid)], capture_output=True, text=True, check=False)
         own = [int(process) for process in found.stdout.split()]
         if run.poll() is not None or len(own) < 2:

@@ -48,6 +48,8 @@ def files(name: str, processes: int) -> list[str]:
 def train(name: str, data: Path, output: Path, processes: int, accumulate: int = 1, **more: Any) -> dict[str, Any]:
     """Train two epochs of three steps of four cases, shared between the processes, and validate on five.
 
+    The doubly deep network takes steps of two exams, and validates on three.
+
     Args:
         name: of `TRAININGS`.
         data: folder of the prepared datasets by name.
@@ -73,7 +75,7 @@ def train(name: str, data: Path, output: Path, processes: int, accumulate: int =
     for key, value in given.items():
         if key in parser or "#" in key:
             parser[key] = value
-    some = "[::3][:5]" if dataset == "views" else "[:5]"  # no two processes have as many batches; both classes
+    some = {"views": "[::3][:5]", "exams": "[:3]"}.get(dataset, "[:5]")  # one process has a batch more; both classes
     parser["validate#dataset#data"] = f"{parser['validate#dataset#data']}{some}"
     parser["device"] = "$torch.device('cpu')"
     parser.parse()
@@ -91,8 +93,8 @@ def train(name: str, data: Path, output: Path, processes: int, accumulate: int =
         float(engine.state.output["loss"])))
     rank, _, step = os.environ.get("KILLED", "").partition(":")
     if rank == os.environ.get("RANK"):
-        trainer.add_event_handler(Events.ITERATION_STARTED(once=int(step)), lambda engine: os.kill(
-            os.getpid(), signal.SIGKILL))
+        trainer.add_event_handler(Events.ITERATION_STARTED(once=int(step)), lambda engine: (
+            (output / "killed").touch(), os.kill(os.getpid(), signal.SIGKILL)))
     seen: list[int] = []
     evaluator.add_event_handler(Events.ITERATION_COMPLETED,
                                 lambda engine: seen.append(len(engine.state.batch["label"])))
@@ -116,7 +118,7 @@ def features() -> list[dict[str, Any]]:
     """What a frozen network made of 40 exams; larger with cancer."""
     drawn = torch.rand(40, 1024, generator=torch.Generator().manual_seed(0))
     return [{"exam_id": f"E{i}", "patient_id": f"P{i}", "label": int(i % 4 == 0), "image": drawn[i] + (i % 4 == 0) / 2,
-             "split": "validation" if i < 8 else "train", "groups": {}, "readers": {}} for i in range(40)]
+             "split": "validation" if i < 15 else "train", "groups": {}, "readers": {}} for i in range(40)]
 
 
 def _accumulate(trainer: Any, batches: int) -> None:

@@ -77,7 +77,9 @@ def test_two_processes_learn_what_one_learns_from_twice_the_batch(shared, name, 
     more = {"batch_size": 1, "cases_per_epoch": 2 * trainings.STEPS} if accumulate == 2 else {}
     alone = trainings.train(name, shared / "data", tmp_path, 1, accumulate, **more)
     first, second = (json.loads((shared / f"{name}.{rank}.json").read_text()) for rank in (0, 1))
-    assert (first["validated"], second["validated"], alone["validated"]) == ([3, 3], [2, 2], [5, 5])
+    cases = 3 if accumulate == 2 else 5  # an odd number: the first process has a batch more, and none is seen twice
+    assert (first["validated"], second["validated"], alone["validated"]) == (
+        [cases // 2 + 1] * 2, [cases // 2] * 2, [cases] * 2)
     for part in ("losses", "metrics", "best", "weights"):
         assert json.dumps(first[part]) == json.dumps(second[part])  # as texts: an AUROC of one class is no number
     assert len({path.name.split(".")[-2] for path in (shared / name).glob("events.out.tfevents.*")}) == 1  # process id
@@ -93,9 +95,8 @@ def test_a_killed_process_ends_the_run_with_one_line_and_it_goes_on(shared, tmp_
     """Killed in the second epoch; two processes then end bit by bit as if nothing had been, one within rounding."""
     (tmp_path / "data").symlink_to(shared / "data")
     script = ROOT / "tests" / "helpers" / "trainings.py"
-    start = time.monotonic()
     ended = torchrun(script, tmp_path, "breasts", KILLED="1:5")
-    assert ended.returncode != 0 and time.monotonic() - start < 60
+    assert ended.returncode != 0 and time.time() - (tmp_path / "breasts" / "killed").stat().st_mtime < 60
     assert ended.stderr.count("error: ") == ended.stderr.count("error: another process of this run has ended; the") == 1
     assert "RuntimeError" not in ended.stderr and "SIGKILL" in ended.stderr  # torchrun says which
     shutil.copytree(tmp_path / "breasts", tmp_path / "alone")
