@@ -25,6 +25,7 @@ import network  # noqa: E402
 import prepare  # noqa: E402
 import psutil  # noqa: E402
 import receipts  # noqa: E402
+import scale  # noqa: E402
 import small  # noqa: E402
 import tradeoff  # noqa: E402
 import transfer  # noqa: E402
@@ -33,7 +34,7 @@ from pipeline.phantoms.breast_mri.exams import write_cohort  # noqa: E402
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 GROUPS = ("prepare", "step", "inference", "augment", "resample", "read", "bias", "transfer", "mammography", "tradeoff",
-          "area", "receipts", "exam")
+          "area", "receipts", "exam", "scale")
 
 
 def main() -> None:
@@ -86,6 +87,7 @@ def _measure(folder: Path, groups: list[str] | tuple[str, ...], repeats: int) ->
         "area": lambda: area.report(repeats),
         "receipts": lambda: receipts.report(breasts, folder, repeats),
         "exam": lambda: doubly_deep.report(repeats),
+        "scale": lambda: scale.report(folder / "scale"),
     }
     lines = []
     for group in GROUPS:

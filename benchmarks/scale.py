@@ -160,6 +160,7 @@ def measured(ready: Callable[[], Callable[[], Any]]) -> tuple[float, float]:
 
 def report(folder: Path, count: int = EXAMS) -> list[str]:
     """Measure; returns Markdown."""
+    folder.mkdir(exist_ok=True)
     measure.in_child(write_cohort, folder, count)
     rows = []
     for name, work in works(folder).items():

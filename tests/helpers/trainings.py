@@ -90,7 +90,7 @@ def train(name: str, data: Path, output: Path, processes: int, accumulate: int =
         _accumulate(trainer, accumulate)
     found: dict[str, Any] = {"losses": [], "metrics": [], "validated": []}
     trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: found["losses"].append(
-        float(engine.state.output["loss"])))
+        engine.state.output["loss"].item()))
     rank, _, step = os.environ.get("KILLED", "").partition(":")
     if rank == os.environ.get("RANK"):
         trainer.add_event_handler(Events.ITERATION_STARTED(once=int(step)), lambda engine: (
