@@ -26,6 +26,7 @@ import network  # noqa: E402
 import prepare  # noqa: E402
 import psutil  # noqa: E402
 import receipts  # noqa: E402
+import scale  # noqa: E402
 import small  # noqa: E402
 import tradeoff  # noqa: E402
 import transfer  # noqa: E402
@@ -34,7 +35,7 @@ from pipeline.phantoms.breast_mri.exams import write_cohort  # noqa: E402
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 GROUPS = ("prepare", "step", "inference", "augment", "resample", "read", "bias", "transfer", "mammography", "tradeoff",
-          "area", "receipts", "exam", "detection")
+          "area", "receipts", "exam", "detection", "scale")
 
 
 def main() -> None:
@@ -88,6 +89,7 @@ def _measure(folder: Path, groups: list[str] | tuple[str, ...], repeats: int) ->
         "receipts": lambda: receipts.report(breasts, folder, repeats),
         "exam": lambda: doubly_deep.report(repeats),
         "detection": lambda: detection.report(breasts, repeats),
+        "scale": lambda: scale.report(folder / "scale"),
     }
     lines = []
     for group in GROUPS:

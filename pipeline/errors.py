@@ -38,8 +38,11 @@ def one_line(error: BaseException | None) -> str | None:
     return None
 
 
-def install_excepthook() -> None:
+def install_excepthook(said: Callable[[BaseException], str | None] = one_line) -> None:
     """Make uncaught `InputError`s print one line to stderr; every other error keeps its traceback.
+
+    Args:
+        said: the line of an error; None: its traceback is printed; empty: nothing is.
 
     `python -m monai.bundle run` offers no other place to decide how its errors look: the bundles call this in
     their first `initialize` expression. The exit status stays 1.
@@ -47,10 +50,10 @@ def install_excepthook() -> None:
     previous = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        message = one_line(error)
+        message = said(error)
         if message is None:
             previous(kind, error, trace)
-        else:
+        elif message:
             print(f"error: {message}", file=sys.stderr)
 
     sys.excepthook = hook

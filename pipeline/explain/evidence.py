@@ -84,7 +84,9 @@ class HeatMapInferer(Inferer):
     """Logits and heat maps of whole breasts.
 
     Takes `(B, C, X, Y, Z)`, or exams of several breasts `(B, S, C, X, Y, Z)`. Returns a dictionary of plain tensors
-    (MONAI Label merges it into its data): `logits` `(B[, S], 2)` and `heatmap` `(B[, S], X, Y, Z)`.
+    (MONAI Label merges it into its data): `logits` `(B[, S], 2)` and `heatmap` `(B[, S], X, Y, Z)`. Called with
+    `mapped` (see `pipeline.explain.wanted`), breasts of which no map is asked for stay cold, and where none is there is
+    no `heatmap`.
 
     Args:
         kind: `evidence` (`evidence_map`), `activation` (`activation_map`, the paper's) or `without`: logits alone.
@@ -103,17 +105,23 @@ class HeatMapInferer(Inferer):
         self.spread = float(spread)
         self.body_channel = body_channel
 
-    def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
+    def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, mapped: Sequence[bool] | None = None,
+                 **kwargs: Any) -> dict[str, torch.Tensor]:
         inputs = inputs.as_tensor() if hasattr(inputs, "as_tensor") else inputs
         lead, single = inputs.shape[:-4], inputs.flatten(0, -5)
+        mapped = [True] * len(single) if mapped is None else mapped
         network.eval()
         with torch.no_grad():
             if self.kind == "without":
                 return {"logits": network(single).float().reshape(*lead, -1)}
-            parts = [self._one(breast[None], network) for breast in single]
-        logits = torch.cat([logits for logits, _ in parts])
-        maps = torch.cat([part for _, part in parts])
-        return {"logits": logits.reshape(*lead, -1), "heatmap": maps.reshape(*lead, *maps.shape[1:])}
+            parts = [self._one(breast[None], network) if wanted else (network(breast[None]).float(), None)
+                     for breast, wanted in zip(single, mapped, strict=True)]
+        found = {"logits": torch.cat([logits for logits, _ in parts]).reshape(*lead, -1)}
+        if any(mapped):
+            cold = single.new_zeros(1, *single.shape[2:], dtype=torch.float32)
+            maps = torch.cat([cold if part is None else part for _, part in parts])
+            found["heatmap"] = maps.reshape(*lead, *maps.shape[1:])
+        return found
 
     def _one(self, image: torch.Tensor, network: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits `(1, 2)` and heat `(1, X, Y, Z)` of one breast."""

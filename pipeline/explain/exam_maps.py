@@ -6,6 +6,7 @@ cell of each slice's map weighs, and what is asked of the 2D part is asked of a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -102,7 +103,8 @@ class ExamMapInferer(Inferer):
 
     Returns a dictionary of plain tensors: `logits` `(1, 8)` and, in the order of `ANSWERS`, `heatmap`
     `(1, 4, X, Y, Z)` in 0–1. What speaks for an answer is over its maximum, times the answer's probability: the
-    hottest place has that probability. Each map takes as much memory as the exam in float32.
+    hottest place has that probability. Each map takes as much memory as the exam in float32. Called with `mapped`
+    false (see `pipeline.explain.wanted`), there are logits alone.
 
     Args:
         kind: `evidence` (`exam_evidence`), `grad_cam` (`stack_cam`), `picked` (`picked_map`) or `without`: logits
@@ -118,10 +120,11 @@ class ExamMapInferer(Inferer):
             raise InputError(f"no heat map {kind!r}; choose {', '.join(KINDS)} or without")
         self.kind, self.spread = kind, float(spread)
 
-    def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
+    def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, mapped: Sequence[bool] = (True,),
+                 **kwargs: Any) -> dict[str, torch.Tensor]:
         inputs = inputs.as_tensor() if hasattr(inputs, "as_tensor") else inputs
         network.eval()
-        if self.kind == "without":
+        if self.kind == "without" or not any(mapped):
             with torch.no_grad():
                 return {"logits": network(inputs).float()}
         size = inputs.shape[2:]

@@ -79,6 +79,8 @@ class DoublyDeepNet(nn.Module):
         InputError: settings that do not fit each other.
     """
 
+    leaves_out = True  # of the gradients, where no slice was picked: see `_WithoutZeros`
+
     def __init__(self, widths: Sequence[int] = (64, 128, 256, 512), blocks: Sequence[int] = (2, 2, 2, 2),
                  features: int = 128, bias: bool = True, micro_batch: int = 1, recompute: int = 3) -> None:
         super().__init__()

@@ -135,6 +135,7 @@ def _steps(run: Path, stages: Sequence[str]) -> Iterator[tuple[str, int]]:
     for stage in stages:
         path = run / stage / "resume.pt"
         try:
-            yield stage, int(torch.load(path, map_location="cpu", weights_only=True)["iteration"])
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)  # its weights stay on disk
+            yield stage, int(state["iteration"])
         except Exception:  # none, or a damaged one: the table goes without its number
             continue

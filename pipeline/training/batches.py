@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from monai.data import Dataset
 from torch.utils.data import DistributedSampler, default_collate
 
 from pipeline.errors import InputError
 from pipeline.prepare.cases import demand_array
+from pipeline.training import distributed
 
 
 class SeededDataset(Dataset):
@@ -56,16 +56,19 @@ class PlannedSampler(DistributedSampler):
         length: cases an epoch over all processes; default: as many as there are.
         num_replicas: processes; default: as torch.distributed says, or 1.
         rank: this process.
+
+    Raises:
+        InputError: fewer cases an epoch than processes.
     """
 
     def __init__(self, cases: Sequence[dict[str, Any]], seed: int = 0, length: int | None = None,
                  num_replicas: int | None = None, rank: int | None = None) -> None:
-        distributed = dist.is_available() and dist.is_initialized()
-        replicas = num_replicas or (dist.get_world_size() if distributed else 1)
-        own = (dist.get_rank() if distributed else 0) if rank is None else rank
+        replicas = num_replicas or distributed.count()
+        own = distributed.own_number() if rank is None else rank
         super().__init__(Dataset(cases), replicas, own, seed=seed)
         self.count = len(cases)
         self.length = int(length or len(cases))
+        _check_shares(self.length, replicas)
 
     def plan(self, random: np.random.Generator) -> np.ndarray:
         """Numbers of the cases of one epoch, `length` of them, in their order."""
@@ -116,8 +119,21 @@ class ShuffledSampler(PlannedSampler):
 
 
 def in_order(cases: Sequence[Any], seed: int = 0) -> list[tuple[int, int]]:
-    """A sampler that draws every case once, each with a seed of its own: random transforms do the same each time."""
-    return [(i, seed + i) for i in range(len(cases))]
+    """A sampler that draws every case once, each with a seed of its own: random transforms do the same each time.
+
+    Of several processes each draws every n-th case, none of them twice: their shares may differ by one.
+
+    Raises:
+        InputError: fewer cases than processes.
+    """
+    _check_shares(len(cases), distributed.count())
+    return [(i, seed + i) for i in range(distributed.own_number(), len(cases), distributed.count())]
+
+
+def _check_shares(cases: int, processes: int) -> None:
+    if cases < processes:
+        raise InputError(f"{processes} processes cannot share {cases} cases; start torchrun with fewer processes "
+                         "(--nproc_per_node)")
 
 
 def collate(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:

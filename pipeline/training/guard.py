@@ -30,13 +30,14 @@ from monai.bundle.scripts import run_workflow
 from pipeline import __version__
 from pipeline.errors import InputError, install_excepthook
 from pipeline.files.atomic import write_text
-from pipeline.training.distributed import is_first
+from pipeline.training import distributed
 from pipeline.training.settings import SETTINGS, check_settings, near
 
 RECORD = "config.yaml"
+PROCESSES = "processes"  # in the record, where there were several
 # Settings that may change between a run and its continuation without making it another run.
 _MAY_CHANGE = {"bundle_root", "dataset_dir", "output_dir", "ckpt_dir", "device", "workers", "max_epochs", "resume",
-               "patience", "backbone", "distributed"}
+               "patience", "backbone", "distributed", "quiet", PROCESSES}
 
 
 def begin(output_dir: Path | str | None, record: str = RECORD, **asked_for: Any) -> None:
@@ -49,13 +50,13 @@ def begin(output_dir: Path | str | None, record: str = RECORD, **asked_for: Any)
         asked_for: settings that have no sensible default, by name: None is an error.
 
     Raises:
-        InputError: an override that no config file knows, a setting of another type or beyond its range, or one that
-            is asked for and missing.
+        InputError: an override that no config file knows, a setting of another type or beyond its range, one that is
+            asked for and missing, or several processes for a config that does not share its work.
     """
     config, command = _command_line()
     workflow = None if command is not None else _workflow()
     if command is not None:
-        install_excepthook()
+        install_excepthook(distributed.last_word)
         for name, value in command.items():
             _check_known(name, config)
             if value is None:
@@ -74,7 +75,9 @@ def begin(output_dir: Path | str | None, record: str = RECORD, **asked_for: Any)
     for name, value in (command or {}).items():
         config[name] = value
     check_settings(config.get())
-    if is_first() and output_dir is not None:
+    if distributed.announced() > distributed.count():
+        raise InputError("this config runs in one process; leave torchrun out")
+    if distributed.is_first() and output_dir is not None:
         _write_record(Path(output_dir), record, config.get())
 
 
@@ -153,6 +156,8 @@ def _refers(config: dict[str, Any], name: str, everywhere: bool = False) -> bool
 
 def _write_record(folder: Path, record: str, config: dict[str, Any]) -> None:
     plain = json.loads(json.dumps(config, default=str))
+    if distributed.count() > 1:
+        plain[PROCESSES] = distributed.count()
     path = folder / record
     if (folder / "resume.pt").is_file() and path.is_file() and config.get("resume", True):
         try:
@@ -160,12 +165,19 @@ def _write_record(folder: Path, record: str, config: dict[str, Any]) -> None:
         except (OSError, ValueError, TypeError, yaml.YAMLError):
             raise InputError(f"{path.name}: damaged, and it says what the run in {folder.name} is; choose another "
                              "--output_dir, or start afresh with --resume False") from None
-        for name in sorted(plain.keys() & before.keys() - _MAY_CHANGE):
+        free = {"batch_size"} if _cases_a_step(plain) == _cases_a_step(before) else set()
+        for name in sorted(plain.keys() & before.keys() - _MAY_CHANGE - free):
             if plain[name] != before[name] and not isinstance(plain[name], dict) and not _is_code(plain[name]):
                 raise InputError(f"{folder.name}: holds a run with {name} = {before[name]}, this one has {plain[name]}"
                                  "; choose another --output_dir, or start afresh with --resume False")
     lines = [f"# {name}: {value}" for name, value in environment().items()]
     write_text(path, "\n".join(lines) + "\n" + yaml.safe_dump(plain, sort_keys=False, width=110))
+
+
+def _cases_a_step(record: dict[str, Any]) -> Any:
+    """Of all processes together: this may be shared out otherwise when a run goes on."""
+    size, processes = record.get("batch_size"), record.get(PROCESSES, 1)
+    return size * processes if isinstance(size, int) and isinstance(processes, int) else None
 
 
 def _is_code(value: Any) -> bool:

@@ -16,14 +16,16 @@ from pipeline.training.early_stop import EarlyStop
 from pipeline.training.history import History
 from pipeline.training.run_state import RunState
 from pipeline.training.stop_on_divergence import StopOnDivergence
+from pipeline.training.together import Together
 
 
 class Housekeeping:
     """Shows and records how a training goes, keeps its best epoch and its state, and ends it where it should end.
 
-    In this order: an end with an error where the numbers are lost (`StopOnDivergence`); a progress bar on a terminal;
-    loss and learning rate of every step and the training metrics of every epoch in TensorBoard; `history.csv`
-    (`History`); the best model and the state to resume from (`RunState`); the early stop (`EarlyStop`).
+    In this order: what several processes do alike (`Together`); an end with an error where the numbers are lost
+    (`StopOnDivergence`); a progress bar on a terminal; loss and learning rate of every step and the training metrics of
+    every epoch in TensorBoard; `history.csv` (`History`); the best model and the state to resume from (`RunState`); the
+    early stop (`EarlyStop`).
 
     Put it last in `train#handlers`: behind the handler that validates, whose result it writes, and behind the one that
     steps the schedule, whose state it saves. A literal entry, because MONAI Label walks the list.
@@ -43,7 +45,7 @@ class Housekeeping:
         quiet: no progress bar, TensorBoard and `history.csv`, as in all processes but the first.
 
     Raises:
-        InputError: `keep` is neither, or a patience without a best epoch.
+        InputError: `keep` is neither, or a patience without a best epoch; attached, no step in an epoch.
     """
 
     def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, evaluator: Engine,
@@ -55,7 +57,7 @@ class Housekeeping:
             raise InputError(f"keep is {keep!r}; choose best or last")
         if keep == "last" and patience is not None:
             raise InputError("patience counts from the best epoch; set keep to best, or patience to null")
-        self.parts: list[Any] = [StopOnDivergence(network, gradients=precision != "fp32")]
+        self.parts: list[Any] = [Together(network, evaluator), StopOnDivergence(network, gradients=precision != "fp32")]
         if not quiet:
             self.parts += [
                 ProgressBar(persist=False, disable=None),  # None: shown on a terminal only
@@ -69,5 +71,8 @@ class Housekeeping:
             self.parts.append(EarlyStop(evaluator, patience))
 
     def attach(self, engine: Engine) -> None:
+        if engine.state.epoch_length == 0:  # MONAI would pass over the training with a warning
+            raise InputError("an epoch has fewer cases than one step takes; lower batch_size, raise cases_per_epoch, "
+                             "or start fewer processes")
         for part in self.parts:
             part.attach(engine)

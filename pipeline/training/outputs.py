@@ -9,7 +9,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from monai.handlers import ROCAUC
+from monai.metrics import compute_roc_auc
 from torch import nn
+
+from pipeline.training.distributed import gather
 
 
 def logits_and_labels(output: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -46,12 +49,19 @@ class PooledROCAUC(ROCAUC):
         labels = output["label"][:, self.answers]
         return scores[labels >= 0], labels[labels >= 0]
 
+    def reset(self) -> None:
+        super().reset()
+        self.known: list[tuple[torch.Tensor, torch.Tensor]] = []
+
     def update(self, output: Sequence[torch.Tensor]) -> None:
-        if len(output[1]):  # MONAI's buffers take no empty batch
-            super().update(output)
+        scores, labels = output
+        self.known.append((scores.detach().cpu(), labels.cpu()))
 
     def compute(self) -> Any:
-        return super().compute() if self.metric_fn.get_buffer() is not None else math.nan
+        """Of all processes' answers; MONAI's buffers wait forever for a process that has none."""
+        known = [batch for each in gather(self.known) for batch in each]
+        scores, labels = (torch.cat([batch[i] for batch in known]) if known else torch.empty(0) for i in (0, 1))
+        return compute_roc_auc(scores, labels) if len(labels) else math.nan
 
 
 class BinaryCrossEntropy(nn.Module):

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from ignite.engine import Engine, Events
 from torch import nn
 
 from pipeline.errors import InputError
 from pipeline.files.receipts import digest, read_receipt, receipted
 from pipeline.networks.checkpoint import ORIGIN, WEIGHTS
+from pipeline.training import distributed
 from pipeline.training.guard import RECORD
 from pipeline.training.random_state import get_random, set_random
 
@@ -80,14 +80,18 @@ class RunState:
             reason = (str(error).splitlines() or ["damaged"])[0][:100]
             raise InputError(f"{self.state_path.name}: does not fit this run ({reason}); "
                              "choose another --output_dir, or start afresh with --resume False") from None
-        engine.state.epoch, engine.state.iteration = state["epoch"], state["iteration"]
+        engine.state.epoch = state["epoch"]
+        # As many steps as these epochs have here: another number of processes has others, and ignite counts them.
+        engine.state.iteration = state["epoch"] * (engine.state.epoch_length or 0)
         if self.evaluator is not None:
             self.evaluator.state.best_metric = state["best_metric"]
             self.evaluator.state.best_metric_epoch = state["best_epoch"]
-        set_random(state["random"])
+        kept = state["random"] if isinstance(state["random"], list) else [state["random"]]  # of one process, once
+        set_random(kept[distributed.own_number() % len(kept)])
         done = engine.state.epoch >= (engine.state.max_epochs or 0)
-        print(f"{'already finished' if done else 'resumed'}: epoch {engine.state.epoch} of {engine.state.max_epochs} "
-              f"is on disk", flush=True)
+        if distributed.is_first():
+            print(f"{'already finished' if done else 'resumed'}: epoch {engine.state.epoch} of "
+                  f"{engine.state.max_epochs} is on disk", flush=True)
 
     def check(self, engine: Engine) -> None:
         """A run that validated no epoch has chosen none."""
@@ -97,7 +101,8 @@ class RunState:
 
     def save(self, engine: Engine) -> None:
         """Write the best model where this epoch is it, then the state."""
-        if dist.is_available() and dist.is_initialized() and dist.get_rank() > 0:
+        random_states = distributed.gather(get_random())
+        if not distributed.is_first():
             return
         best = self.evaluator.state.best_metric_epoch if self.evaluator is not None else engine.state.epoch
         if best == engine.state.epoch:
@@ -114,7 +119,7 @@ class RunState:
             "best_metric": float(self.evaluator.state.best_metric) if self.evaluator is not None else 0.0,
             "best_epoch": int(best),
             "precision": getattr(self.network, "precision", None),  # of `place`
-            "random": get_random(),
+            "random": random_states,
         }
         with receipted(self.state_path, "state", {**_origin(engine), "epoch": engine.state.epoch}) as temporary:
             _write(temporary, state)
@@ -135,7 +140,8 @@ def _origin(engine: Engine) -> dict[str, Any]:
 def _catch_sigterm(state_path: Path) -> None:
     def stop(signum: int, frame: Any) -> None:
         kept = "the last finished epoch is on disk" if state_path.is_file() else "no epoch was finished yet"
-        print(f"terminated: {kept}; the same command goes on from there", file=sys.stderr, flush=True)
+        if distributed.speaks():
+            print(f"terminated: {kept}; the same command goes on from there", file=sys.stderr, flush=True)
         raise SystemExit(143)
 
     try:

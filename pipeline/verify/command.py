@@ -22,6 +22,7 @@ from transforms.facts import Facts
 
 SCHEMA = "breast-bundles/verify/1"
 _MOST_WORKERS = 8  # beyond that a disk is slower, and every worker holds one image in memory
+_HEADERS = 64  # read at a time by one thread: handing one over costs more than reading it
 
 
 def verify(
@@ -71,7 +72,7 @@ def _read(paths: set[str], views: dict[str, str], workers: int | None, quick: bo
     """
     ordered = sorted(paths)
     workers = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
-    pool = Parallel(workers, backend="threading", return_as="generator")
+    pool = Parallel(workers, backend="threading", return_as="generator", batch_size=_HEADERS if quick else 1)
     found = pool(delayed(read_mammogram_facts)(Path(path), views[path], quick) if path in views else
                  delayed(read_facts)(Path(path), quick) for path in ordered)
     bar = tqdm(found, total=len(ordered), unit="file", disable=None if progress else True)

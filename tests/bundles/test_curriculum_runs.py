@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +26,6 @@ SMALL = {"matrix": "[128,128,8]", "rows": 64}  # breasts of 64 x 64 x 8 voxels
 def monai(*configs: str, cwd: Path = ROOT, root: str = BUNDLE, **settings: Any) -> str:
     """`python -m monai.bundle run` with these configs of the bundle (or paths with a slash); returns what it said."""
     return ok(commands.run(*bundle_run(root, *configs, **settings), cwd=cwd))
-
-
-def monai_in_two_processes(*configs: str, **settings: Any) -> None:
-    """The same, started by PyTorch's launcher."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
-    ok(subprocess.run([*launcher, *bundle_run(BUNDLE, *configs, **settings)], capture_output=True, text=True, cwd=ROOT,
-                      env={**os.environ, "OMP_NUM_THREADS": "1"}))
 
 
 @pytest.fixture(scope="module")
@@ -130,27 +120,3 @@ def test_inference_answers_in_the_exams_own_space(cohort, model, tmp_path, place
     picture = matplotlib.image.imread(tmp_path / "E0003_preview.png")
     assert min(picture.shape[:2]) > 100 and picture[..., :3].std() > 0.05
     assert (picture[..., :3].max(-1) - picture[..., :3].min(-1)).max() > 0.2  # the heat map has colours
-
-
-def test_two_processes_train_the_model_that_one_would(prepared, tmp_path) -> None:
-    """Two breasts a process and step are four breasts a step; the first process alone writes."""
-    check = tmp_path / "check.yaml"
-    check.write_text(yaml.safe_dump({
-        "finalize": [f"$torch.save(@network_def.state_dict(), '{tmp_path}/' + str(distributed.is_first()))",
-                     "$distributed.stop()"]}))
-    both, alone = tmp_path / "both", tmp_path / "alone"
-    settings = {"dataset_dir": prepared, "cases_per_epoch": 8, "lr": "1.0e-3"}
-    monai_in_two_processes("train", "naive", "bundles/common/smoke.yaml", "bundles/common/multi_gpu.yaml", str(check),
-                           output_dir=both, ckpt_dir=both, **settings)
-    first, second = (torch.load(tmp_path / name, weights_only=True) for name in ("True", "False"))
-    assert all(torch.equal(first[name], second[name]) for name in first)
-    kept = torch.load(both / "model.pt", weights_only=True)
-    assert all(torch.equal(first[name], kept[name]) for name in first)
-    assert len({path.name.split(".")[-2] for path in both.glob("events.out.tfevents.*")}) == 1  # process id
-    state = torch.load(both / "resume.pt", weights_only=True)
-    assert (state["epoch"], state["iteration"]) == (1, 2)
-
-    monai("train", "naive", "bundles/common/smoke.yaml", output_dir=alone, ckpt_dir=alone, batch_size=4, **settings)
-    single = torch.load(alone / "model.pt", weights_only=True)
-    gaps = torch.cat([(first[name] - single[name]).abs().flatten() for name in first])
-    assert gaps.mean() < 2e-5  # two steps of Adam move every weight by about 2e-3

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import cProfile
+import json
+import math
 import os
 import resource
 import subprocess
@@ -62,6 +65,23 @@ def test_json_refuses_what_is_not_finite(tmp_path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "a.json", {"score": float("nan")})
     assert not list(tmp_path.iterdir())
+
+
+def test_long_lists_have_an_entry_a_line_and_cost_a_call_or_two_each(tmp_path) -> None:
+    """Indenting, Python calls some dozens of functions an entry; 100,000 exams took minutes."""
+    content = {"name": "a \"b\"", "few": [{"a": [1, None]}], "many": [{"id": f"E{i}", "x": [i, 0.5, {"é": True}]}
+                                                                    for i in range(3000)]}
+    profile = cProfile.Profile()
+    profile.runcall(write_json, tmp_path / "a.json", content)
+    calls = sum(entry.callcount for entry in profile.getstats())
+    assert calls < 10 * 3000
+    text = (tmp_path / "a.json").read_text()
+    assert json.loads(text) == content and len(text.splitlines()) == 3000 + len(json.dumps(
+        {**content, "many": [0]}, indent=1).splitlines()) - 1
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"many": [math.inf] * 3000})
+    write_json(tmp_path / "b.json", {"few": content["few"]})
+    assert (tmp_path / "b.json").read_text() == json.dumps({"few": content["few"]}, indent=1) + "\n"
 
 
 def test_a_table_has_all_columns_in_the_order_of_their_first_occurrence(tmp_path) -> None:

@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader
 
 from pipeline.breast_mri.breasts import breasts, lesions
 from pipeline.errors import InputError
-from pipeline.training.batches import BalancedSampler, SeededDataset, ShuffledSampler, collate
+from pipeline.training import distributed
+from pipeline.training.batches import BalancedSampler, SeededDataset, ShuffledSampler, collate, in_order
 from transforms import LoadLesionPatchd, LoadPreparedd, RandRotateFlipd
 
 CASES = [{"label": int(i in (2, 5, 6))} for i in range(10)]  # three of ten are malignant
@@ -56,6 +57,25 @@ def test_processes_share_one_plan(length, replicas) -> None:
     parts = [plan(length=length, num_replicas=replicas, rank=rank) for rank in range(replicas)]
     together = [draw for step in zip(*parts, strict=True) for draw in step]
     assert together == whole[: length // replicas * replicas]
+
+
+@pytest.mark.parametrize(("cases", "processes"), [(10, 1), (10, 2), (11, 2), (10, 3), (3, 3)])
+def test_every_case_is_validated_by_one_process(monkeypatch, cases, processes) -> None:
+    monkeypatch.setattr(distributed, "count", lambda: processes)
+    shares = []
+    for own in range(processes):
+        monkeypatch.setattr(distributed, "own_number", lambda own=own: own)
+        shares.append(in_order(range(cases), seed=5))
+    assert sorted(draw for share in shares for draw in share) == [(i, 5 + i) for i in range(cases)]
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_more_processes_than_cases_are_one_line(monkeypatch) -> None:
+    with pytest.raises(InputError, match=r"^11 processes cannot share 10 cases; start torchrun with fewer .*$"):
+        BalancedSampler(CASES, num_replicas=11, rank=0)
+    monkeypatch.setattr(distributed, "count", lambda: 3)
+    with pytest.raises(InputError, match="3 processes cannot share 2 cases"):
+        in_order(range(2))
 
 
 def shuffled(epoch: int = 1, **settings) -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ import yaml
 from commands import ROOT
 
 from pipeline.errors import InputError
-from pipeline.training import guard
+from pipeline.training import distributed, guard
 
 BUNDLE = ROOT / "bundles" / "breast_mri_curriculum"
 TRAIN, NAIVE = (str(BUNDLE / "configs" / name) for name in ("train.yaml", "naive.yaml"))
@@ -125,6 +125,28 @@ def test_another_run_does_not_go_on_where_this_one_was(begin, tmp_path, before, 
 def test_without_a_state_a_folder_may_be_used_for_another_run(begin) -> None:
     begin("--lr", "0.1")
     assert yaml.safe_load(begin("--lr", "0.2").read_text())["lr"] == 0.2
+
+
+def test_several_processes_share_a_step_as_one_or_others_would(begin, tmp_path, monkeypatch) -> None:
+    """Begun by two with four cases each: one process goes on with eight, four with two each; three with two do not."""
+    def started(processes: int, batch_size: int) -> None:
+        monkeypatch.setattr(distributed, "count", lambda: processes)
+        begin("--batch_size", batch_size)
+
+    started(2, 4)
+    (tmp_path / "out" / "resume.pt").touch()
+    started(1, 8)
+    started(4, 2)
+    assert yaml.safe_load(begin("--batch_size", 2).read_text())["processes"] == 4
+    with pytest.raises(InputError, match="holds a run with batch_size = 2, this one has 3"):
+        started(3, 3)
+    started(3, 2)  # the same command; a step has other cases then
+
+
+def test_a_config_that_shares_nothing_is_refused_under_torchrun(begin, monkeypatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="this config runs in one process; leave torchrun out"):
+        begin()
 
 
 def test_a_setting_that_monai_would_drop_is_not_passed_over(begin) -> None:

@@ -104,3 +104,13 @@ def test_patience_ends_the_training(tmp_path) -> None:
 def test_settings_that_contradict_are_one_line(tmp_path, settings, message) -> None:
     with pytest.raises(InputError, match=message):
         Training(tmp_path, **settings)
+
+
+def test_an_epoch_without_a_step_is_one_line(tmp_path) -> None:
+    """MONAI leaves out such a training with a warning, and the program ends as if all were well."""
+    network, trainer = nn.Linear(1, 1), Engine(lambda engine, batch: None)
+    trainer.state.epoch_length = 0
+    handlers = Housekeeping(network, torch.optim.SGD(network.parameters(), lr=1.0), Engine(lambda engine, batch: None),
+                            tmp_path, tmp_path, quiet=True)
+    with pytest.raises(InputError, match="an epoch has fewer cases than one step takes; lower batch_size"):
+        handlers.attach(trainer)
