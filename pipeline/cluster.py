@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import sys
 from collections.abc import Iterator, Sequence
@@ -91,7 +90,7 @@ def _look_at_workers(client: Client, address: str, reads: Sequence[Path], writes
 
 def _facts(places: Sequence[str]) -> dict[str, Any]:
     """What a worker tells of itself; runs there."""
-    return {"version": __version__, "lacking": [place for place in places if not os.path.exists(place)],
+    return {"version": __version__, "lacking": [place for place in places if not Path(place).exists()],
             "host": socket.gethostname(), "python": sys.executable}
 
 

@@ -58,12 +58,11 @@ def check_place(study: Study, source: datalist.Datalist, listed: Path, begin: bo
         raise InputError(f"{source.name}: its images are {source.modality}, {study.bundle.name} takes {wanted}; give "
                          "another datalist, or another bundle")
     told, asked = _read(study.out / "study.json"), _read(study.out / _ASKED)
-    for name, own, words in (("bundle", study.bundle.name, "a study of"), ("preset", study.preset, "preset")):
-        found = told.get(name, asked.get(name))
-        if found not in (None, own):
-            raise InputError(f"{study.out.name}: holds {words} {found}, this is {own}; choose another --out")
     own = {"bundle": study.bundle.name, "preset": study.preset, "asked": digest_of(
         [[digest(path) for path in study.overlays], sorted(study.given.items()), digest(listed)])}
+    for name, words in (("bundle", "a study of"), ("preset", "a study of preset")):
+        if (found := told.get(name, asked.get(name, own[name]))) != own[name]:
+            raise InputError(f"{study.out.name}: holds {words} {found}, not {own[name]}; choose another --out")
     if asked and asked != own and (other := _working(study.out)) is not None:
         raise InputError(f"{study.out.name}: process {other['pid']} on {other['host']} works there on a study of other "
                          "exams or settings; wait until it has ended, or choose another --out")
@@ -116,7 +115,7 @@ def write_study(study: Study, source: datalist.Datalist) -> None:
     receipts = {f"{variant}/fold{fold}/{step.name.split()[-1]}": done for (variant, fold), chain in chains.items()
                 for step in chain if (done := step.receipt()) is not None}
     variants = {name: {k: v for k, v in plan.items() if k not in _INTERNAL} for name, plan in study.entries.items()}
-    told = {
+    told: dict[str, Any] = {
         "schema": SCHEMA,
         **{k: study.plan[k] for k in _TOLD if k in study.plan},
         **({"curves": curves} if (curves := curves_of(study.plan)) else {}),

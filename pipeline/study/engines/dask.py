@@ -82,7 +82,7 @@ class Dask:
                    for i in part.todo}
         failures: list[str] = []
         try:
-            for done, future in enumerate(as_completed(futures), 1):
+            for done, future in enumerate(as_completed(futures, loop=client.loop), 1):
                 reason = _reason(future)
                 if reason:
                     failures.append(f"{names[futures[future]]}: {reason}")
