@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                          "--scheduler; slurm: submit job arrays and leave")
     cluster.add_argument("--scheduler", metavar="ADDRESS", help="of a dask cluster, e.g. tcp://head:8786")
     cluster.add_argument("--slurm", action="append", default=[], metavar="OPTIONS", help="options for every sbatch, "
-                         "e.g. '--partition=gpu --time=12:00:00'; may be repeated")
+                         "e.g. '-p gpu -t 12:00:00'; may be repeated")
     cluster.add_argument("--cores", type=int, help="threads of a run (default: this machine's, shared by --jobs; "
                          "slurm: 8)")
     cluster.add_argument("--memory", type=int, metavar="GB", help="of a run, for slurm (default: 32)")

@@ -24,7 +24,7 @@ SlurmdUser={user}
 SlurmctldPort={controller}
 SlurmdPort={node}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
 CredType=cred/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
@@ -44,7 +44,6 @@ SelectTypeParameters=CR_Core
 SchedulerParameters=sched_interval=1,batch_sched_delay=0,sched_min_interval=0
 KillWait=5
 MinJobAge=600
-RequeueExit=
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory={memory} State=UNKNOWN
 PartitionName=work Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
@@ -104,7 +103,7 @@ def one_node(folder: Path) -> Iterator[dict[str, str]]:
                 daemon.kill()
 
 
-def _wait(ready, folder: Path, seconds: float = 60) -> None:
+def _wait(ready, folder: Path, seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > end:
