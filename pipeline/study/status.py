@@ -107,8 +107,8 @@ def show(every: Sequence[State]) -> int:
 
 
 def _left(every: Sequence[State]) -> float | None:
-    """Seconds until all is done where as many steps run at a time as now; None where nothing tells, or all is done."""
-    took = [(state.step.name, state.seconds) for state in every if state.kind == DONE]
+    """Seconds until all is done with as many steps at a time as now; None where nothing tells, or all is done."""
+    took = [(state.step.name, state.seconds) for state in every[1:] if state.kind == DONE]  # the first prepares
     jobs = max(sum(state.kind == RUNS for state in every), 1)
     total = 0.0
     for state in every:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -95,8 +96,7 @@ def test_slurm_with_a_job_that_is_requeued_and_limits_that_are_hit(cohort, one_m
         printed = [path.read_text() for path in sorted((folder / "slurm").glob("chains-*.txt"))]
     assert len(printed) == 2 and sum("goes back into the queue" in text for text in printed) >= 1
     demand_equal(folder, one_machine)
-    assert "7 of 7 steps done" not in (status := study(*words(cohort, folder, "--status")).stdout)
-    assert "5 of 5 steps done, 0 running, 0 failed, 0 to do" in status
+    assert "5 of 5 steps done, 0 running, 0 failed, 0 to do" in study(*words(cohort, folder, "--status")).stdout
 
 
 @contextmanager
@@ -107,15 +107,13 @@ def dask_cluster(folder: Path, workers: int = 2, **environment: str) -> Iterator
     given = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **environment}
 
     def begin(*said: object) -> subprocess.Popen:
-        return subprocess.Popen([sys.executable, "-m", "distributed.cli." + str(said[0]), *map(str, said[1:])], env=given,
-                                cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        command = [sys.executable, "-m", f"distributed.cli.{said[0]}", *map(str, said[1:])]
+        return subprocess.Popen(command, env=given, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                 start_new_session=True)
 
     begun = [begin("dask_scheduler", "--port", 0, "--no-dashboard", "--scheduler-file", where, "--host", "127.0.0.1")]
     try:
         wait_for(where.is_file, 60)
-        import json
-
         address = json.loads(where.read_text())["address"]
         begun += [begin("dask_worker", address, "--nthreads", 1, "--no-nanny", "--no-dashboard", "--name", f"w{i}",
                         "--local-directory", folder / f"w{i}") for i in range(workers)]
@@ -138,10 +136,8 @@ def with_its_own(process: subprocess.Popen, number: int) -> None:
     except psutil.NoSuchProcess:
         return
     for each in [process, *own]:
-        try:
+        with suppress(ProcessLookupError):
             os.kill(each.pid, number)
-        except ProcessLookupError:
-            pass
     process.wait()
 
 
@@ -156,11 +152,9 @@ def test_dask_with_a_worker_that_is_killed_in_the_middle(cohort, one_machine, tm
         with_its_own(workers[0], signal.SIGKILL)
         said, _ = running.communicate(timeout=900)
     assert running.returncode == 0, said
-    assert "on dask" not in said and "[2/2]" in said
+    assert "[2/2] naive_1e-4 fold" in said
     demand_equal(folder, one_machine)
     one, other = ((each / "prepared" / "prepared.json").read_text() for each in (folder, one_machine))
-    import json
-
     assert json.loads(one)["digest"] == json.loads(other)["digest"]
 
 

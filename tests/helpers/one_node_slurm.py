@@ -73,9 +73,10 @@ def one_node(folder: Path) -> Iterator[dict[str, str]]:
     folder.chmod(0o755)
     environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf"),
                    "PATH": os.pathsep.join([os.environ["PATH"], *_PLACES])}
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     (folder / "slurm.conf").write_text(CONFIG.format(
         host=socket.gethostname().partition(".")[0], user=getpass.getuser(), folder=folder, controller=_port(),
-        node=_port(), cores=os.cpu_count(), memory=int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20)))
+        node=_port(), cores=os.cpu_count(), memory=memory))
     subprocess.run(["mungekey", "--create", f"--keyfile={folder}/munge.key"], check=True, env=environment)
     daemons: list[subprocess.Popen[bytes]] = []
 

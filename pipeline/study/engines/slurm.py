@@ -95,18 +95,21 @@ class Slurm:
 def requeue() -> None:
     """Put the job that this process is into the queue again, when its time is nearly over."""
     job, restarts = os.environ.get("SLURM_JOB_ID", ""), os.environ.get("SLURM_RESTART_COUNT", "0")
+    if "SLURM_ARRAY_JOB_ID" in os.environ:  # the number of one task is that of the whole array, too
+        job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ[_TASK]}"
     if restarts.isdecimal() and int(restarts) >= _MOST_RESTARTS:
         raise InputError(f"this job was begun {restarts} times and is not done; give it more time (--slurm '--time=…')")
     print(f"the time of job {job} is nearly over: it goes back into the queue", flush=True)
-    _ask(["scontrol", "requeue", job])
+    _ask(["scontrol", "requeue", job], "submit the study again, what is done is skipped")
 
 
 def _submit(words: Sequence[str]) -> str:
     """Submit a job; returns its number."""
-    return _ask(words).strip().partition(";")[0]
+    remedy = "correct --slurm (partition, account, time), --cores, --memory or --gpus"
+    return _ask(words, remedy).strip().partition(";")[0]
 
 
-def _ask(words: Sequence[str]) -> str:
+def _ask(words: Sequence[str], remedy: str) -> str:
     try:
         ended = subprocess.run(words, capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -114,8 +117,7 @@ def _ask(words: Sequence[str]) -> str:
                          "(--print shows what it would submit)") from None
     if ended.returncode:
         said = [line for line in _COLUMN.sub("", ended.stderr).splitlines() if line.strip()]
-        raise InputError(f"{words[0]}: {said[-1] if said else f'exit status {ended.returncode}'}; correct --slurm "
-                         "(partition, account, time), --cores, --memory or --gpus")
+        raise InputError(f"{words[0]}: {said[-1] if said else f'exit status {ended.returncode}'}; {remedy}")
     return ended.stdout
 
 

@@ -65,12 +65,14 @@ def test_the_last_line_counts_and_estimates(tmp_path: Path, capsys) -> None:
     def step(name: str) -> Step:
         return Step(name, tmp_path / name, [])
 
-    every = [State(step("a fold 0 train"), "done", "60 s", 60.0), State(step("a fold 1 train"), "running", "…", 20.0),
-             State(step("b fold 0 train"), "running", "…", 5.0, 30.0), State(step("a fold 2 train"), "to do")]
+    every = [State(step("prepare"), "done", "10 s", 10.0), State(step("a fold 0 train"), "done", "60 s", 60.0),
+             State(step("a fold 1 train"), "running", "…", 20.0),
+             State(step("b fold 0 train"), "running", "…", 5.0, 30.0),
+             State(step("a fold 2 train"), "to do")]
     assert show(every) == 0
     # 60 − 20 and 30 of those that run, 60 of the one that waits, two at a time.
     assert capsys.readouterr().out.splitlines()[-1] == (
-        "1 of 4 steps done, 2 running, 0 failed, 1 to do; 85 s of work so far, about 65 s left with 2 at a time")
+        "2 of 5 steps done, 2 running, 0 failed, 1 to do; 2 min of work so far, about 65 s left with 2 at a time")
     assert show([*every, State(step("c fold 0 train"), "failed", "no such thing (exit status 1)")]) == 1
     assert "c fold 0 train  failed   no such thing (exit status 1)" in capsys.readouterr().out
-    assert show(every[:1]) == 0 and "left" not in capsys.readouterr().out
+    assert show(every[:2]) == 0 and "left" not in capsys.readouterr().out

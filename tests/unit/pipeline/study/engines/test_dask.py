@@ -36,7 +36,8 @@ def part(folder: Path, name: str, numbers: list[int], fails: int | None = None, 
 
 def test_the_chains_are_done_behind_the_preparation_and_one_that_fails_keeps_nobody(cluster, tmp_path, capsys) -> None:
     engine = Dask(cluster, Runner(1), [tmp_path], tmp_path)
-    parts = [part(tmp_path, "prepare", [0]), part(tmp_path, "chains", [0, 1, 2], fails=1), part(tmp_path, "combine", [0])]
+    parts = [part(tmp_path, "prepare", [0]), part(tmp_path, "chains", [0, 1, 2], fails=1),
+             part(tmp_path, "combine", [0])]
     with pytest.raises(InputError, match="1 of 3 runs failed, the first: v fold 1: no such thing in 1"):
         engine.run(parts)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["chains0", "chains1", "chains2", "combine0", "prepare0"]
@@ -53,7 +54,7 @@ def test_a_preparation_that_fails_is_the_end(cluster, tmp_path) -> None:
 
 def test_more_gpus_than_a_worker_offers(cluster, tmp_path) -> None:
     parts = [part(tmp_path, "prepare", [0]), part(tmp_path, "chains", [0], gpus=2), part(tmp_path, "combine", [0])]
-    with pytest.raises(InputError, match="--gpus 2: no worker .* offers as many; begin workers with"):
+    with pytest.raises(InputError, match=r"--gpus 2: no worker .* offers as many; begin workers with"):
         Dask(cluster, Runner(1), [], tmp_path).run(parts)
 
 

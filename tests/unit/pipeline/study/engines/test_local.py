@@ -116,7 +116,7 @@ def test_a_full_disk_in_one_step_ends_its_chain_with_one_line_and_no_other(tmp_p
     full.folder.mkdir()
     (full.folder / "failed.json").mkdir()  # neither can what went wrong be noted
     full.start = lambda inputs: None  # type: ignore[method-assign]
-    with pytest.raises(InputError, match="1 of 2 runs failed, the first: one fold 0 train: .*No space left on device"):
+    with pytest.raises(InputError, match=r"1 of 2 runs failed, the first: one fold 0 train: .*No space left on device"):
         Runner(1).run_all([[full], [free]], "labels")
     assert free.is_done("labels") and not full.is_done("labels")
 

@@ -97,8 +97,8 @@ def test_where_one_is_refused_the_others_are_taken_back_and_slurm_s_words_are_on
     (tmp_path / "bin" / "fails").write_text("--array")
     assert study(tiny_cohort, tmp_path / "run", "--slurm", "--account=none") == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == ("error: sbatch: Batch job submission failed: Invalid account or account/partition combination specified; "
-                    "correct --slurm (partition, account, time), --cores, --memory or --gpus")
+    assert line == ("error: sbatch: Batch job submission failed: Invalid account or account/partition combination "
+                    "specified; correct --slurm (partition, account, time), --cores, --memory or --gpus")
     assert calls()[-1] == ["scancel", "100"]
 
 
@@ -111,7 +111,10 @@ def test_without_slurm_s_commands(tiny_cohort, tmp_path, monkeypatch, capsys) ->
 def test_a_job_whose_time_is_nearly_over_goes_back_but_not_for_ever(calls, monkeypatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "77")
     requeue()
-    assert calls() == [["scontrol", "requeue", "77"]]
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "77")  # of the last task, whose number alone would mean them all
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "4")
+    requeue()
+    assert calls() == [["scontrol", "requeue", "77"], ["scontrol", "requeue", "77_4"]]
     monkeypatch.setenv("SLURM_RESTART_COUNT", "50")
     with pytest.raises(InputError, match="begun 50 times"):
         requeue()
