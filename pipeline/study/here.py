@@ -96,7 +96,8 @@ class Here:
         write_study(self.study, self.source)
         if failure:
             raise failure
-        print(f"study: {runner.total} steps done; next: python -m pipeline report {self.study.out}")
+        done = f"{runner.total} steps done; " if runner.total else ""
+        print(f"study: {done}next: python -m pipeline report {self.study.out}")
         return 0
 
     def _check_members(self) -> None:

@@ -20,7 +20,7 @@ from one_node_slurm import found, one_node
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
-SMALL = "cases_per_epoch: 8\nworkers: 0\nprecision: fp32\nval_interval: 1\nmax_epochs: 30\n"
+SMALL = "cases_per_epoch: 8\nworkers: 0\nprecision: fp32\nval_interval: 1\nmax_epochs: 80\n"
 RUNS = [f"naive_1e-4/fold{fold}" for fold in (0, 1)]
 
 
@@ -81,7 +81,7 @@ def test_slurm_with_a_job_that_is_requeued_and_limits_that_are_hit(cohort, one_m
     folder = tmp_path / "run"
     with one_node(tmp_path / "slurm") as environment:
         said = ok(study(*words(cohort, folder, "--engine", "slurm", "--gpus", "0", "--memory", "1", "--slurm",
-                               "--time=1 --signal=B:USR1@25"), environment=environment))
+                               "--time=2 --signal=B:USR1@60"), environment=environment))
         numbers = dict(line.split(": job ") for line in said.splitlines() if ": job " in line)
         chains = numbers["chains"].partition(",")[0]
 
