@@ -56,3 +56,36 @@ def test_a_cluster_without_workers() -> None:
     with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as empty, pytest.raises(
             InputError, match="has no workers; begin some with `dask worker"), connected(empty.scheduler_address):
         pass
+
+
+def test_a_list_is_verified_and_prepared_there_as_here(cluster, phantom_cohort, tmp_path) -> None:
+    from pipeline.breast_mri.breasts import BREASTS
+    from pipeline.prepare.cases import load as load_prepared
+    from pipeline.prepare.run import run
+    from pipeline.verify import verify
+    from transforms import LoadBreastsd
+
+    there = cluster.scheduler_address
+    listed, damaged = phantom_cohort.load(), phantom_cohort.path(1)
+    whole = damaged.read_bytes()
+    damaged.write_bytes(b"")
+    assert verify(listed) == verify(listed, scheduler=there) != []
+    damaged.write_bytes(whole)
+    for name, scheduler in (("here", None), ("there", there)):
+        load = LoadBreastsd("image", channels=["pre", "t2"], matrix=(128, 128, 8), rows=64)
+        run(phantom_cohort.list, tmp_path / name, BREASTS, load, 1, scheduler)
+    here, other = (load_prepared(tmp_path / name) for name in ("here", "there"))
+    assert here["digest"] == other["digest"] and len(here["breasts"]) == 24
+
+
+def test_a_cohort_is_written_there_as_here(cluster, tmp_path) -> None:
+    from pipeline.phantoms.cohort import make_all
+
+    for name, scheduler in (("here", None), ("there", cluster.scheduler_address)):
+        (tmp_path / name).mkdir()
+        make_all(tmp_path / name, ["a", "b"], files_of, 1, False, scheduler)
+    assert [(tmp_path / name / "exams" / "b" / "image").read_bytes() for name in ("here", "there")] == [b"1", b"1"]
+
+
+def files_of(number: int) -> dict[str, bytes]:
+    return {"image": str(number).encode()}
