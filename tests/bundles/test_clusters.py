@@ -20,7 +20,7 @@ from one_node_slurm import found, one_node
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
-SMALL = "cases_per_epoch: 8\nworkers: 0\nprecision: fp32\nval_interval: 1\nmax_epochs: 80\n"
+SMALL = "cases_per_epoch: 4\nworkers: 0\nprecision: fp32\nval_interval: 1\nmax_epochs: 80\n"
 RUNS = [f"naive_1e-4/fold{fold}" for fold in (0, 1)]
 
 
@@ -37,13 +37,13 @@ def study(*given: str, environment: dict[str, str] | None = None) -> subprocess.
                           env={**os.environ, **(environment or {})})
 
 
-def results(folder: Path) -> tuple[list[bytes], list[dict[str, torch.Tensor]]]:
-    return ([(folder / run / "predictions.csv").read_bytes() for run in RUNS],
-            [torch.load(folder / run / "breasts" / "model.pt") for run in RUNS])
+def results(folder: Path, runs: list[str]) -> tuple[list[bytes], list[dict[str, torch.Tensor]]]:
+    return ([(folder / run / "predictions.csv").read_bytes() for run in runs],
+            [torch.load(folder / run / "breasts" / "model.pt") for run in runs])
 
 
-def demand_equal(found: Path, wanted: Path) -> None:
-    (tables, weights), (known, others) = results(found), results(wanted)
+def demand_equal(found: Path, wanted: Path, runs: list[str]) -> None:
+    (tables, weights), (known, others) = results(found, runs), results(wanted, runs)
     assert tables == known
     for one, other in zip(weights, others, strict=True):
         assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
@@ -69,34 +69,38 @@ def cohort(_written_phantom, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def one_machine(cohort, tmp_path_factory) -> Path:
-    """The study as one machine makes it, a run at a time."""
+    """The study as one machine makes it."""
     folder = tmp_path_factory.mktemp("one") / "run"
-    ok(study(*words(cohort, folder, "--jobs", "1")))
+    ok(study(*words(cohort, folder, "--jobs", "2")))
     return folder
 
 
 @pytest.mark.skipif(found() is not None, reason=f"SLURM is not installed ({found()}); apt-get install slurm-wlm munge")
-def test_slurm_with_a_job_that_is_requeued_and_limits_that_are_hit(cohort, one_machine, tmp_path) -> None:
-    """Each run takes longer than its job may: it is stopped before the limit and put into the queue again."""
+def test_slurm_with_a_job_that_hits_its_limit_and_is_requeued_by_hand_later(cohort, one_machine, tmp_path) -> None:
+    """With a signal a minute before the end of a job of one minute it is stopped soon, and asks to be queued again."""
     folder = tmp_path / "run"
     with one_node(tmp_path / "slurm") as environment:
-        said = ok(study(*words(cohort, folder, "--engine", "slurm", "--gpus", "0", "--memory", "1", "--slurm",
-                               "--time=2 --signal=B:USR1@60"), environment=environment))
+        def slurm(*command: str) -> None:
+            subprocess.run(command, env=environment, check=True)
+
+        said = ok(study(*words(cohort, folder, "--folds", "1", "--engine", "slurm", "--gpus", "0", "--memory", "1",
+                               "--slurm", "--time=1 --signal=B:USR1@60"), environment=environment))
         numbers = dict(line.split(": job ") for line in said.splitlines() if ": job " in line)
         chains = numbers["chains"].partition(",")[0]
 
-        def told() -> str:
-            jobs = "\n".join(f"--- {path.name}\n{path.read_text()[-1500:]}" for path in (folder / "slurm").glob("*"))
-            return subprocess.run(["squeue", "-a"], capture_output=True, text=True, env=environment).stdout + jobs
+        def printed() -> str:
+            return "".join(path.read_text() for path in (folder / "slurm").glob("*"))
 
-        wait_for(lambda: epochs(folder, RUNS[1]) > 1, 300, told)
+        wait_for(lambda: f"the time of job {chains}_0 is nearly over: it goes back" in printed(), 600, printed)
+        slurm("scontrol", "update", f"JobId={chains}_0", "TimeLimit=60")
+        wait_for(lambda: epochs(folder, RUNS[0]) > 1, 600, printed)
         assert "running  on" in study(*words(cohort, folder, "--status")).stdout
-        subprocess.run(["scontrol", "requeue", f"{chains}_1"], env=environment, check=True)  # as an administrator may
-        wait_for(lambda: (folder / "report.html").is_file(), 1000, told)
-        printed = [path.read_text() for path in sorted((folder / "slurm").glob("chains-*.txt"))]
-    assert len(printed) == 2 and sum("goes back into the queue" in text for text in printed) >= 1
-    demand_equal(folder, one_machine)
-    assert "5 of 5 steps done, 0 running, 0 failed, 0 to do" in study(*words(cohort, folder, "--status")).stdout
+        slurm("scontrol", "requeue", f"{chains}_0")  # as an administrator may, or a node that dies
+        wait_for(lambda: (folder / "report.html").is_file(), 1000, printed)
+    assert "DUE TO JOB REQUEUE" in printed()
+    demand_equal(folder, one_machine, RUNS[:1])
+    status = study(*words(cohort, folder, "--folds", "1", "--status")).stdout
+    assert "3 of 3 steps done, 0 running, 0 failed, 0 to do" in status
 
 
 @contextmanager
@@ -153,7 +157,7 @@ def test_dask_with_a_worker_that_is_killed_in_the_middle(cohort, one_machine, tm
         said, _ = running.communicate(timeout=900)
     assert running.returncode == 0, said
     assert "[2/2] naive_1e-4 fold" in said
-    demand_equal(folder, one_machine)
+    demand_equal(folder, one_machine, RUNS)
     one, other = ((each / "prepared" / "prepared.json").read_text() for each in (folder, one_machine))
     assert json.loads(one)["digest"] == json.loads(other)["digest"]
 
