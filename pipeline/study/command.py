@@ -82,7 +82,7 @@ def main(args: argparse.Namespace) -> int:
         print("\n".join(engine.lines(parts)))
         return 0
     if count > 1 and index >= len(chains):
-        print(f"--shard {args.shard}: nothing to do, the study has {len(chains)} runs")
+        print(f"--shard {args.shard}: nothing to do; runs of the study: {len(chains)}")
         return 0
     check_place(study, source, args.datalist)
     if args.engine != "local":

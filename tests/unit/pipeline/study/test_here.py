@@ -34,7 +34,7 @@ def test_what_is_done_is_seen_and_its_record_is_written_once(done, capsys) -> No
 
 def test_a_shard_beyond_the_number_of_runs_has_nothing_to_do(done, capsys) -> None:
     assert study(done, "--shard", "7/9") == 0
-    assert capsys.readouterr().out == "--shard 7/9: nothing to do, the study has 2 runs\n"
+    assert capsys.readouterr().out == "--shard 7/9: nothing to do; runs of the study: 2\n"
 
 
 def test_another_preset_in_the_same_folder_is_refused(done, capsys) -> None:
