@@ -32,7 +32,7 @@ VERBS = {
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; returns the exit status."""
-    argv = sys.argv[1:] if argv is None else argv
+    argv = _joined(sys.argv[1:] if argv is None else argv)
     name_the_nameless()
     parser = argparse.ArgumentParser(
         prog="python -m pipeline",
@@ -52,6 +52,13 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     args = parser.parse_args(argv)
     return run_main(lambda: importlib.import_module(VERBS[args.verb][0]).main(args))
+
+
+def _joined(words: list[str], option: str = "--slurm") -> list[str]:
+    """`--slurm --partition=gpu` as `--slurm=--partition=gpu`: argparse takes no value that looks like an option."""
+    told = iter(words)
+    return [f"{word}={following}" if word == option and (following := next(told, None)) is not None else word
+            for word in told]
 
 
 def name_the_nameless() -> None:

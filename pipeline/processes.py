@@ -1,19 +1,25 @@
-"""Work shared between processes of this machine, and their common end."""
+"""Work shared between processes, of this machine or of a dask cluster, and their common end."""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from joblib import Parallel, delayed
-from tqdm import tqdm
+
+def cores() -> int:
+    """Cores that this process may use, which under SLURM are fewer than the machine has."""
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("SLURM_CPUS_PER_TASK", "")  # binding to cores is a site's choice
+    return min(own, int(asked)) if asked.isdecimal() and int(asked) else own
 
 
 def shared(work: Callable[..., Any], items: Sequence[Any], *arguments: Any, workers: int | None = None,
+           scheduler: str | None = None, reads: Sequence[Path] = (), writes: Sequence[Path] = (),
            **bar: Any) -> Iterator[Any]:
     """Results of `work(item, *arguments)` in the order in which they are ready, under a progress bar.
 
@@ -24,10 +30,25 @@ def shared(work: Callable[..., Any], items: Sequence[Any], *arguments: Any, work
         items: what is worked on.
         arguments: the same for all.
         workers: processes; default: one a core.
+        scheduler: address of a dask cluster whose workers do it instead, all of them.
+        reads: what these must have at the same place.
+        writes: folders that they must share with this machine.
         bar: options of tqdm.
+
+    Raises:
+        InputError: no such cluster, or a worker that cannot take part.
     """
-    jobs = min(workers or os.cpu_count() or 1, max(len(items), 1))
-    with ended_together():
+    from joblib import Parallel, delayed
+    from tqdm import tqdm
+
+    with ended_together(), ExitStack() as open_ones:
+        if scheduler:
+            from pipeline.cluster import joblib_on  # of an extra
+
+            open_ones.enter_context(joblib_on(scheduler, reads, writes))
+            jobs = -1
+        else:
+            jobs = min(workers or cores(), max(len(items), 1))
         results: Iterable[Any] = Parallel(n_jobs=jobs, return_as="generator_unordered")(
             delayed(work)(item, *arguments) for item in items)
         yield from tqdm(results, **{"total": len(items), **bar})

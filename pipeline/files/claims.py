@@ -1,9 +1,11 @@
 """Claims: two processes, on one machine or on two that share a disk, never work in one folder at the same time.
 
 A claim is a file that only one process can make. It names host and process, and its time of change is renewed while
-the work goes on. It is stale where its process is gone, or, on another host, where it was not renewed for
-`STALE` seconds: clocks of hosts may differ by less than that, and the file system must make files exclusively, as local
-ones and NFS from version 3 on do.
+the work goes on. It is stale where its process is gone, or, on another host or in another container of this one, where
+it was not renewed for `STALE` seconds. What is assumed of a shared file system: a hard link is made by one process
+only and a rename is seen as a whole, as on local ones and NFS from version 3 on; what another host wrote is seen within
+`STALE` (NFS keeps attributes for a minute at most); its own clock counts, so that those of hosts may differ. What a
+killed process had started must have ended when `STALE` is over, as schedulers see to.
 """
 
 from __future__ import annotations
@@ -13,8 +15,10 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +27,28 @@ from pipeline.files.atomic import lives
 
 CLAIM = ".claim"
 STALE = 300.0  # seconds without a sign of life
-_BEAT = 30.0  # seconds between signs of life
+BEAT = 30.0  # seconds between signs of life
 
 
 def holder(folder: Path | str) -> dict[str, Any] | None:
-    """Who works in a folder: `host` and `pid`; None where nobody does."""
+    """Who works in a folder: `host`, `pid`, and what it told of its work; None where nobody does."""
     path = Path(folder) / CLAIM
     try:
         content = json.loads(path.read_text())
-        age = _now(path.parent) - path.stat().st_mtime
-        host, process = str(content["host"]), int(content["pid"])
-        here = any(_is_there(int(content.get(name, 0)), content.get(f"{name}_began")) for name in ("pid", "worker"))
-        here = here and content.get("boot", _boot()) == _boot()
+        host, process, told = str(content["host"]), int(content["pid"]), dict(content.get("about") or {})
+        numbers = [(int(content.get(name, 0)), content.get(f"{name}_began")) for name in ("pid", "worker")]
+        began, place = content.get("boot", _boot()), content.get("place", _place())
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError):  # being written, or damaged: its age alone tells
-        host, process, here, age = "?", 0, False, _age(path)
-    return {"host": host, "pid": process} if (here if host == socket.gethostname() else age < STALE) else None
+        return {"host": "?", "pid": 0} if _age(path) < STALE else None
+    if host == socket.gethostname() and began != _boot():
+        return None  # of before the machine was started
+    if host == socket.gethostname() and place == _place():
+        lives_on = any(_is_there(*number) for number in numbers)
+    else:
+        lives_on = _age(path) < STALE
+    return {**told, "host": host, "pid": process} if lives_on else None
 
 
 def _is_there(process: int, began: str | None) -> bool:
@@ -60,37 +69,65 @@ def _began(process: int) -> str | None:
 
 
 def _boot() -> str | None:
-    """Which start of the machine this is, and which container's processes are counted; None where not told."""
+    """Which start of the machine this is; None where that is not told."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + str(Path("/proc/self/ns/pid").readlink())
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return None
 
 
-@contextmanager
-def claimed(folder: Path | str, wait: Callable[[dict[str, Any]], None]) -> Iterator[Callable[[int], None]]:
-    """Hold the claim on a folder while the block runs.
+def _place() -> str | None:
+    """Which container's processes are counted here; None where that is not told."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return None
 
-    Yields a function that names the process which does the work: the claim holds as long as either lives, so that a
-    worker whose master was killed is not joined by a second one.
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim that this process holds."""
+
+    path: Path
+    content: Mapping[str, Any]
+
+    def works(self, process: int, **about: Any) -> None:
+        """Name the process that does the work, and tell of it what JSON can hold.
+
+        The claim holds as long as either process lives, so that a worker whose master was killed is not joined by a
+        second one.
+        """
+        if self.is_ours():
+            _write(self.path, {**self.content, "worker": process, "worker_began": _began(process), "about": about},
+                   os.replace)
+
+    def is_ours(self) -> bool:
+        """Whether nobody has taken it over, as others may who saw no sign of life for `STALE` seconds."""
+        return self.token in _content(self.path)
+
+    @property
+    def token(self) -> bytes:
+        """What no other claim holds."""
+        return str(self.content["token"]).encode()
+
+
+@contextmanager
+def claimed(folder: Path | str, wait: Callable[[dict[str, Any]], None],
+            lost: Callable[[], None] = lambda: None) -> Iterator[Claim]:
+    """Hold the claim on a folder while the block runs.
 
     Args:
         folder: made where it is not there.
         wait: called with the holder as long as somebody else works there; returns to try again, or raises.
+        lost: called, in another thread, where somebody else has taken the claim over while the block runs.
 
     Raises:
         InputError: the folder cannot be written.
     """
     path = Path(folder) / CLAIM
-    content = {"host": socket.gethostname(), "boot": _boot(), "token": secrets.token_hex(8), **_named(os.getpid())}
-
-    def ours() -> bool:
-        return content["token"].encode() in _content(path)
-
-    def works(process: int) -> None:
-        if ours():
-            _write(path, {**content, "worker": process, "worker_began": _began(process)}, os.replace)
-
+    content = {"host": socket.gethostname(), "boot": _boot(), "place": _place(), "token": secrets.token_hex(8),
+               **_named(os.getpid())}
+    claim = Claim(path, content)
     while not _take(path, content):
         found = _content(path)
         if (other := holder(folder)) is not None:
@@ -100,19 +137,25 @@ def claimed(folder: Path | str, wait: Callable[[dict[str, Any]], None]) -> Itera
     stopped = threading.Event()
 
     def beat() -> None:
-        while not stopped.wait(_BEAT):
-            with suppress(OSError):
-                if ours():
+        gone = False
+        while not stopped.wait(BEAT):
+            with suppress(OSError):  # a server that does not answer now may later
+                found = path.read_bytes() if path.exists() else b""
+                if claim.token in found:
                     os.utime(path)
+                elif found or gone:  # while somebody looks whose it is, it is gone for a moment
+                    lost()
+                    return
+                gone = not found
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
     try:
-        yield works
+        yield claim
     finally:
         stopped.set()
         with suppress(OSError):
-            if ours():  # not taken over by somebody who thought this process dead
+            if claim.is_ours():  # not taken over by somebody who thought this process dead
                 path.unlink()
 
 
@@ -163,11 +206,13 @@ def _age(path: Path) -> float:
 
 
 def _now(folder: Path) -> float:
-    """The time as the folder's file system counts it."""
+    """The time as the folder's file system counts it; as this machine does where nothing can be written."""
     probe = folder / f"{CLAIM}.{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}.clock"
     try:
         probe.touch()
         return probe.stat().st_mtime
+    except OSError:
+        return time.time()
     finally:
         with suppress(OSError):
             probe.unlink()

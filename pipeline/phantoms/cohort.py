@@ -52,7 +52,7 @@ class Phantom(Generic[Preset]):
     readme: str
 
     def write(self, output: Path | str, preset: Preset | str = "demo", exams: int | None = None, seed: int = 0,
-              workers: int | None = None, progress: bool = True) -> Path:
+              workers: int | None = None, progress: bool = True, scheduler: str | None = None) -> Path:
         """Write a cohort; what an earlier run of the same cohort finished is kept.
 
         Args:
@@ -62,6 +62,7 @@ class Phantom(Generic[Preset]):
             seed: not negative.
             workers: processes; None for one a core. The files do not depend on it.
             progress: show a bar.
+            scheduler: address of a dask cluster whose workers do it instead.
 
         Returns:
             The folder.
@@ -75,7 +76,8 @@ class Phantom(Generic[Preset]):
         output = Path(output)
         claim(output, {"generator": self.version, "preset": name, "seed": seed, **_told(chosen)})
         specs = self.draw(chosen, seed)
-        make_all(output, [s.exam_id for s in specs], partial(self.files, specs, chosen), workers, progress)
+        make_all(output, [s.exam_id for s in specs], partial(self.files, specs, chosen), workers, progress,
+                 scheduler)
         self.tables(output, specs, chosen)
         write_text(output / "README.txt",
                    self.readme.format(exams=chosen.exams, preset=name, seed=seed, version=self.version,
@@ -151,7 +153,7 @@ def claim(output: Path, parameters: Mapping[str, Any]) -> None:
 
 
 def make_all(output: Path, names: Sequence[str], make: Callable[[int], Mapping[str, bytes]],
-             workers: int | None = None, progress: bool = True) -> None:
+             workers: int | None = None, progress: bool = True, scheduler: str | None = None) -> None:
     """Make the exams that are not there yet.
 
     An exam is written into a folder with a temporary name that is renamed at the end: a folder `exams/NAME`
@@ -163,11 +165,13 @@ def make_all(output: Path, names: Sequence[str], make: Callable[[int], Mapping[s
         make: from an exam's number to its files, name -> content; it is sent to other processes.
         workers: number of processes; None for one a core.
         progress: show a bar.
+        scheduler: address of a dask cluster whose workers do it instead.
     """
     folder = output / "exams"
     folder.mkdir(exist_ok=True)
     todo = [(i, name) for i, name in enumerate(names) if not (folder / name).is_dir()]
-    for _ in shared(_make_one, todo, folder, make, workers=workers, total=len(names), initial=len(names) - len(todo),
+    for _ in shared(_make_one, todo, folder.absolute(), make, workers=workers, scheduler=scheduler if todo else None,
+                    writes=[folder], total=len(names), initial=len(names) - len(todo),
                     unit="exam", disable=not progress):
         pass
 

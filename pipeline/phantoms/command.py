@@ -27,12 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="another seed gives another cohort")
     parser.add_argument("--workers", type=int, metavar="N", default=argparse.SUPPRESS,
                         help="processes (default: one a core)")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="a dask cluster whose workers do it instead, e.g. "
+                        "tcp://head:8786")
 
 
 def main(args: argparse.Namespace) -> int:
     """Write the cohort and say where it is."""
     module = importlib.import_module(MODALITIES[args.modality][0])
     output = module.write_cohort(args.output, preset=args.preset, exams=getattr(args, "exams", None),
-                                 seed=args.seed, workers=getattr(args, "workers", None))
+                                 seed=args.seed, workers=getattr(args, "workers", None),
+                                 scheduler=args.scheduler)
     print(f"{output}: images in exams/, labels in exams.csv, the rest in README.txt")
     return 0

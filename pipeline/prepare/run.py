@@ -44,7 +44,7 @@ class Preprocessing(Protocol):
 
 
 def run(datalist: Path | str, output: Path | str, unit: Unit, preprocessing: Preprocessing,
-        workers: int | None = None) -> Path:
+        workers: int | None = None, scheduler: str | None = None) -> Path:
     """Prepare every exam of a datalist.
 
     Args:
@@ -53,6 +53,7 @@ def run(datalist: Path | str, output: Path | str, unit: Unit, preprocessing: Pre
         unit: what an exam is divided into.
         preprocessing: turns `unit`'s inputs into its result. An exam is prepared again where its parameters change.
         workers: processes; default: one a core.
+        scheduler: address of a dask cluster whose workers do it instead.
 
     Returns:
         the path of `prepared.json`.
@@ -80,7 +81,9 @@ def run(datalist: Path | str, output: Path | str, unit: Unit, preprocessing: Pre
     todo = [e for e in source.exams if not _unchanged(records / f"{e.exam_id}.json", source, e, unit, files, key)]
     print(f"prepare: {len(source.exams)} exams, {len(source.exams) - len(todo)} ready, {len(todo)} to do; "
           f"output in {output}", flush=True)
-    done = shared(_prepare, todo, source, output, preprocessing, unit, files, key, workers=workers, desc="prepare",
+    work = [(exam, {c: source.path(exam, c) for c in _present(exam, files)}) for exam in todo]  # no task has the list
+    done = shared(_prepare, work, source.modality, output.absolute(), preprocessing, unit, key, workers=workers,
+                  scheduler=scheduler if todo else None, reads=[source.root], writes=[output], desc="prepare",
                   unit="exam", disable=not todo)
     failures = sorted(filter(None, done))
     failed = {exam_id for exam_id, _ in failures}
@@ -117,15 +120,15 @@ def _present(exam: Exam, files: Sequence[str]) -> list[str]:
     return [name for name in files if name in exam.images]
 
 
-def _prepare(exam: Exam, source: Datalist, output: Path, preprocessing: Preprocessing, unit: Unit,
-             files: Sequence[str], key: str) -> tuple[str, str] | None:
-    """Prepare one exam; returns its id and the reason where that failed."""
+def _prepare(work: tuple[Exam, Mapping[str, Path]], modality: str, output: Path, preprocessing: Preprocessing,
+             unit: Unit, key: str) -> tuple[str, str] | None:
+    """Prepare one exam, given with its images' paths; returns its id and the reason where that failed."""
     torch.set_num_threads(1)  # one process a core already
-    paths = {c: source.path(exam, c) for c in _present(exam, files)}
+    exam, paths = work
     try:
         before = {c: size_and_time(path) for c, path in paths.items()}
         result = preprocessing(unit.inputs(exam, paths))
-        check_exam(source.modality, result.get("facts", {}))
+        check_exam(modality, result.get("facts", {}))
         arrays = {}
         for part, voxels, facts in unit.arrays(result):
             name = f"{exam.exam_id}_{part}.npy"

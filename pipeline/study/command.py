@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import datalist
 from pipeline.errors import InputError
-from pipeline.files.atomic import write_json
-from pipeline.files.receipts import digest_of
-from pipeline.study.engines.local import Runner, cores
-from pipeline.study.plan import Study, predictions_of, read_study
-from pipeline.study.record import adopt, check_place, listed_inputs, prepared_inputs, write_study
-from pipeline.study.shell import line
+from pipeline.study.engines.dask import Dask
+from pipeline.study.engines.engine import ENGINES, Engine, Needs, Part, command_of
+from pipeline.study.engines.local import Local, Runner
+from pipeline.study.engines.slurm import Slurm, requeue
+from pipeline.study.here import Here
+from pipeline.study.plan import Study, read_study
+from pipeline.study.record import check_place, listed_inputs
+from pipeline.study.status import DONE, all_states, show
 from pipeline.study.step import Step
 
 
@@ -33,82 +33,117 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, help="runs at a time (default: one a GPU, or one a core)")
     parser.add_argument("--overlay", type=Path, action="append", default=[], help="config to put last, e.g. "
                         "bundles/common/smoke.yaml; may be repeated")
-    parser.add_argument("--shard", default="0/1", metavar="I/N", help="do every N-th run only, for job arrays")
-    parser.add_argument("--prepare-only", action="store_true", help="stop after the preparation, as a job array wants "
-                        "it: its tasks must not prepare at the same time")
+    parser.add_argument("--retry", type=int, default=0, metavar="N", help="try a step that fails N times more, from "
+                        "its last epoch")
+    parser.add_argument("--status", action="store_true", help="say what is done, running (where, and at which epoch), "
+                        "failed and to do, from the files alone; run nothing")
     parser.add_argument("--check", action="store_true", help="read every file that finished steps left, name those "
                         "that are not whole any more, run nothing")
     parser.add_argument("--adopt", action="store_true", help="take steps as done that were finished before steps had "
                         "receipts: their files are believed as they are")
     parser.add_argument("--print", action="store_true", dest="only_print", help="print the commands, run nothing")
+    cluster = parser.add_argument_group("on a cluster")
+    cluster.add_argument("--engine", choices=ENGINES, default="local", help="local: this machine; dask: the workers of "
+                         "--scheduler; slurm: submit job arrays and leave")
+    cluster.add_argument("--scheduler", metavar="ADDRESS", help="of a dask cluster, e.g. tcp://head:8786")
+    cluster.add_argument("--slurm", action="append", default=[], metavar="OPTIONS", help="options for every sbatch, "
+                         "e.g. '-p gpu -t 12:00:00'; may be repeated")
+    cluster.add_argument("--cores", type=int, help="threads of a run (default: this machine's, shared by --jobs; "
+                         "slurm: 8)")
+    cluster.add_argument("--memory", type=int, metavar="GB", help="of a run, for slurm (default: 32)")
+    cluster.add_argument("--gpus", type=int, metavar="N", help="of a run (slurm: 1; dask: 1 where workers offer the "
+                         "resource GPU)")
+    cluster.add_argument("--shard", default="0/1", metavar="I/N", help="do every N-th run only, for job arrays")
+    cluster.add_argument("--prepare-only", action="store_true", help="stop after the preparation")
+    cluster.add_argument("--combine-only", action="store_true", help="only make what is combined of runs that are done")
 
 
 def main(args: argparse.Namespace) -> int:
     """Run the study; returns 0 when all of it is done."""
+    _check_options(args)
     study, source = read_study(args)
     index, count = _shard(args.shard)
     last = source.folds.get("held_out")  # trains and tests the most: it begins first, so that no core waits for it
     order = sorted(study.folds, key=lambda fold: fold != last)
-    chains = [study.chain(v, f) for f in order for v in study.variants][index::count]
+    chains = [study.chain(v, f) for f in order for v in study.variants]
     combined = [(name, fold) for fold in order for name in study.combined]
-    prepare = study.prepare_step(args.datalist)
-    steps = [prepare, *(step for chain in chains for step in chain),
-             *(study.combine_step(*which) for which in combined[index::count])]
-    if args.only_print:
-        for step in steps:
-            print(line(step.command))
-        return 0
+    prepare = study.prepare_step(args.datalist, args.scheduler)
+    if args.status:
+        return show([state for states in all_states(study, prepare, chains, combined) for state in states])
     if args.check:
-        return _check(steps)
-    check_place(study, source)
-    _check_members(study, combined)
-    runner = Runner(args.jobs)
-    with runner.stopping_children():
-        return _run(args, study, source, runner, prepare, chains, combined, alone=count == 1)
-
-
-def _run(args: argparse.Namespace, study: Study, source: datalist.Datalist, runner: Runner, prepare: Step,
-         chains: list[list[Step]], combined: list[tuple[str, int]], alone: bool) -> int:
-    listed = listed_inputs(args.datalist, source)
-    if alone:
-        _verify(args.datalist, listed, study, runner)
-    runner.total = 1 + sum(map(len, chains)) + len(combined)
-    runner.run_chain([prepare], cores(), listed)
-    inputs = prepared_inputs(study.out / "prepared")
-    for chain in chains:
-        adopt(chain, inputs, args.adopt)
-    write_study(study, source)
-    if args.prepare_only:
+        return _check([prepare, *(step for chain in chains[index::count] for step in chain),
+                       *(study.combine_step(*which) for which in combined[index::count])])
+    parts = _parts(args, study, prepare, chains[index::count], combined[index::count])
+    runner = Runner(args.jobs, args.cores, args.retry)
+    here = Here(study, source, args.datalist, prepare, chains[index::count], combined, count == 1,
+                args.adopt, args.scheduler)
+    engine = _engine(args, runner, here)
+    if args.only_print:
+        print("\n".join(engine.lines(parts)))
         return 0
-    failure = None
-    try:
-        runner.run_all(chains, inputs)
-    except InputError as error:  # a failed chain keeps nobody from combining others
-        failure = error
-    for name, fold in combined:
-        if (failure or not alone) and not _members_are_done(study, name, fold):
-            print(f"{name} fold {fold}: waits for predictions that it takes; the command that makes the last one "
-                  "combines them", flush=True)
-            runner.total -= 1
-            continue
-        runner.run_chain([study.combine_step(name, fold)], cores(), digest_of([inputs, study.taken(name, fold)]))
-    write_study(study, source)
-    if failure:
-        raise failure
-    print(f"study: {runner.total} steps done; next: python -m pipeline report {study.out}")
-    return 0
+    if count > 1 and index >= len(chains):
+        print(f"--shard {args.shard}: nothing to do; runs of the study: {len(chains)}")
+        return 0
+    check_place(study, source, args.datalist)
+    if args.engine != "local":
+        parts = _with_todo(parts, study, listed_inputs(args.datalist, source), prepare, chains, combined)
+    with runner.stopping_children():
+        try:
+            return engine.run(parts)
+        except KeyboardInterrupt:
+            if runner.time_is_over:
+                requeue()
+            raise
 
 
-def _check_members(study: Study, combined: list[tuple[str, int]]) -> None:
-    """Predictions that a combined variant takes are made by this command, or there already: ask before it trains."""
-    for name, fold in combined:
-        for member in study.plan["combined"][name]["of"]:
-            if member not in study.variants:
-                predictions_of(study.out, member, fold, name)
+def _engine(args: argparse.Namespace, runner: Runner, here: Here) -> Engine:
+    only = "prepare" if args.prepare_only else "combine" if args.combine_only else None
+    if args.engine == "dask" and only is None:
+        return Dask(args.scheduler, runner, [args.datalist, here.source.root, args.bundle], args.out)
+    if args.engine == "slurm" and only is None:
+        return Slurm(args.slurm, args.out)
+    return Local(lambda: here.run(runner, only))
 
 
-def _members_are_done(study: Study, name: str, fold: int) -> bool:
-    return all(study.chain(member, fold)[-1].receipt() is not None for member in study.plan["combined"][name]["of"])
+def _parts(args: argparse.Namespace, study: Study, prepare: Step, chains: Sequence[list[Step]],
+           combined: Sequence[tuple[str, int]]) -> list[Part]:
+    """The parts of the study, each with the command that does a chain of it."""
+    needs = Needs(args.cores, args.memory, args.gpus)
+    spread = ["--engine", "dask", "--scheduler", args.scheduler] if args.scheduler else []
+    made = [[study.combine_step(*which)] for which in combined]
+    return [
+        Part("prepare", [[prepare]], [0], lambda i: command_of(args, "--prepare-only", *spread),
+             Needs(args.cores, args.memory, 0)),
+        Part("chains", chains, range(len(chains)),
+             lambda i: command_of(args, "--jobs", "1", "--shard", f"{i}/{len(chains)}"), needs),
+        Part("combine", made, range(len(made)), lambda i: command_of(args, "--combine-only"), Needs(1, 8, 0)),
+    ]
+
+
+def _with_todo(parts: Sequence[Part], study: Study, listed: str, prepare: Step, chains: Sequence[list[Step]],
+               combined: Sequence[tuple[str, int]]) -> list[Part]:
+    """The parts without chains that are done: nobody is sent for these."""
+    if not prepare.is_done(listed):
+        return list(parts)
+    states = all_states(study, prepare, chains, combined)[1:]
+    open_ones = [i for i, chain in enumerate(states[:len(chains)]) if any(state.kind != DONE for state in chain)]
+    first, middle, end = parts
+    return [first, Part(middle.name, middle.chains, open_ones, middle.command, middle.needs), end]
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    for name, least in (("jobs", 1), ("cores", 1), ("memory", 1), ("gpus", 0), ("retry", 0)):
+        if (value := getattr(args, name)) is not None and value < least:
+            raise InputError(f"--{name} {value}: give {least} or more")
+    if args.engine == "dask" and not args.scheduler:
+        raise InputError("--engine dask: name the cluster with --scheduler ADDRESS, e.g. tcp://head:8786; `dask "
+                         "scheduler` begins one")
+    if args.scheduler and args.engine != "dask":
+        raise InputError(f"--scheduler {args.scheduler}: is for --engine dask")
+    if args.slurm and args.engine != "slurm":
+        raise InputError(f"--slurm {args.slurm[0]}: is for --engine slurm")
+    if args.engine != "local" and args.shard != "0/1":
+        raise InputError(f"--shard {args.shard}: --engine {args.engine} shares the runs out itself; leave it out")
 
 
 def _check(steps: list[Step]) -> int:
@@ -132,20 +167,3 @@ def _shard(text: str) -> tuple[int, int]:
     if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
         raise InputError(f"--shard {text}: give I/N with I from 0 to N-1")
     return int(index), int(count)
-
-
-def _verify(path: Path, listed: str, study: Study, runner: Runner) -> None:
-    """Read every file once per state of the list; a study does not begin on exams with errors."""
-    report, note = study.out / "verify.json", study.out / "verified.json"
-    state = {"inputs": listed}
-    try:
-        if json.loads(note.read_text(encoding="utf-8")) == state:
-            return
-    except (OSError, ValueError):
-        pass
-    command = [sys.executable, "-m", "pipeline", "verify", str(path), "--json", str(report)]
-    print("$ " + line(command), flush=True)
-    if runner.call(command):
-        raise InputError(f"{path.name} has errors (above, and in {report}); mend or leave out those exams, then run "
-                         "the same command again")
-    write_json(note, state)

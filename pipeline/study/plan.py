@@ -22,7 +22,9 @@ from pipeline.study.generators import combined_variants, trained_variants
 from pipeline.study.step import Step
 
 # Of an overlay for training, what preparation has as well and does not take from it.
-_NOT_PREPARED = ("imports", "initialize", "run", "workers", "bundle_root", "dataset_dir", "output_dir", "datalist")
+_NOT_PREPARED = ("imports", "initialize", "run", "workers", "bundle_root", "dataset_dir", "output_dir", "datalist",
+                 "scheduler")
+_NOT_ASKED = ("datalist", "scheduler")  # what may be another without the step being another
 
 
 @dataclass
@@ -59,7 +61,7 @@ class Study:
                    repr(list(map(str, files))) if len(files) > 1 else str(files[0])]
         for key, value in settings.items():
             command += [f"--{key}", str(value)]
-        asked = {key: self._anywhere(str(value)) for key, value in settings.items() if key != "datalist"}
+        asked = {key: self._anywhere(str(value)) for key, value in settings.items() if key not in _NOT_ASKED}
         merged = json.dumps([[read_config(path) for path in files], asked], default=str)  # YAML knows dates
         return Step(name, folder, command, digest_of(json.loads(merged)))
 
@@ -71,10 +73,12 @@ class Study:
             return digest(value)
         return value
 
-    def prepare_step(self, source: Path) -> Step:
+    def prepare_step(self, source: Path, scheduler: str | None = None) -> Step:
+        """The step that prepares a datalist's exams, on a dask cluster where one is named."""
         folder = self.out / "prepared"
+        spread = {"scheduler": scheduler} if scheduler else {}
         step = self.step("prepare", folder, self.plan["prepare"], datalist=source, output_dir=folder,
-                         **self._prepared_so())
+                         **self._prepared_so(), **spread)
         step.key = digest_of([step.key, VERSION, SCHEMA])  # another preparation is another step
         step.whole = lambda: all(map(os.path.isfile, (folder / name for name in arrays_of(folder) or [""])))
         step.listed = lambda: arrays_of(folder)

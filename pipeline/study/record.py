@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import datalist
+from pipeline import __version__, datalist
 from pipeline.errors import InputError
 from pipeline.files.atomic import write_json
-from pipeline.files.receipts import digest_of
+from pipeline.files.claims import CLAIM, holder
+from pipeline.files.receipts import digest, digest_of
 from pipeline.study.generators import curves_of
 from pipeline.study.plan import Study
 from pipeline.study.shell import line
@@ -20,6 +21,7 @@ from transforms.dicom_series import is_series
 from transforms.load import size_and_time
 
 SCHEMA = "breast-bundles/study/1"
+_ASKED = ".asked"  # what the study in a folder was last begun with
 _TOLD = ("title", "unit", "positive", "tasks", "comparisons", "screening", "readers")  # of study.yaml
 _INTERNAL = ("stages", "evaluate", "needs", "takes", "asks")  # of a variant, of no concern to the report
 
@@ -36,22 +38,50 @@ def prepared_inputs(folder: Path) -> str:
     return str(json.loads((folder / "prepared.json").read_text(encoding="utf-8"))["digest"])
 
 
-def check_place(study: Study, source: datalist.Datalist) -> None:
-    """Refuse a datalist of another modality than the bundle's, and a folder that another bundle's study is in.
+def check_place(study: Study, source: datalist.Datalist, listed: Path, begin: bool = False) -> None:
+    """Refuse a datalist of another modality than the bundle's, and a folder that another study is in.
+
+    Another study is one of another bundle or preset; while somebody works in the folder, also one of other exams or
+    settings, since each would undo what the other does.
+
+    Args:
+        study: what is asked for.
+        source: its datalist.
+        listed: where that is.
+        begin: note what is asked for, so that others are refused from now on.
 
     Raises:
-        InputError: either.
+        InputError: any of these.
     """
     wanted = study.plan.get("modality")
     if wanted and source.modality != wanted:
         raise InputError(f"{source.name}: its images are {source.modality}, {study.bundle.name} takes {wanted}; give "
                          "another datalist, or another bundle")
+    told, asked = _read(study.out / "study.json"), _read(study.out / _ASKED)
+    own = {"bundle": study.bundle.name, "preset": study.preset, "asked": digest_of(
+        [[digest(path) for path in study.overlays], sorted(study.given.items()), digest(listed)])}
+    for name, words in (("bundle", "a study of"), ("preset", "a study of preset")):
+        if (found := told.get(name, asked.get(name, own[name]))) != own[name]:
+            raise InputError(f"{study.out.name}: holds {words} {found}, not {own[name]}; choose another --out")
+    if asked and asked != own and (other := _working(study.out)) is not None:
+        raise InputError(f"{study.out.name}: process {other['pid']} on {other['host']} works there on a study of other "
+                         "exams or settings; wait until it has ended, or choose another --out")
+    if begin and asked != own:
+        write_json(study.out / _ASKED, own)
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads((study.out / "study.json").read_text(encoding="utf-8"))["bundle"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    if found != study.bundle.name:
-        raise InputError(f"{study.out.name}: holds a study of {found}; choose another --out")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _working(out: Path) -> dict[str, Any] | None:
+    """Somebody who works on a step of a study."""
+    places = (path.parent for depth in ("*", "*/*", "*/*/*") for path in out.glob(f"{depth}/{CLAIM}"))
+    return next((other for place in places if (other := holder(place)) is not None), None)
 
 
 def adopt(steps: Sequence[Step], inputs: str, believed: bool) -> None:
@@ -77,24 +107,15 @@ def adopt(steps: Sequence[Step], inputs: str, believed: bool) -> None:
 
 
 def write_study(study: Study, source: datalist.Datalist) -> None:
-    """`study.json`: what the report needs to know beside the predictions."""
-    from pipeline.training.guard import environment  # imports torch
-
+    """`study.json`: what the report needs to know beside the predictions; left alone where it says all that already."""
     labelled = [b["malignant"] for e in source.exams for b in e.breasts.values() if b.get("malignant") is not None]
     final = source.folds.get("held_out")  # the fold that trains on all that the others cross-validate
     crossed = [fold for fold in study.folds if fold != final]
     chains = {(v, f): study.steps(v, f) for v in study.entries for f in study.folds}
-    seconds = {}
-    for (variant, fold), chain in chains.items():
-        for step in chain:
-            if (done := step.receipt()) is not None:
-                seconds[f"{variant}/fold{fold}/{step.name.split()[-1]}"] = done["seconds"]
-    variants = {}
-    for name, plan in study.entries.items():
-        entry = {k: v for k, v in plan.items() if k not in _INTERNAL}
-        stages = [s["name"] for s in plan.get("stages", [])]
-        variants[name] = {**entry, "steps": dict(_steps(study.out / name / f"fold{study.folds[0]}", stages))}
-    write_json(study.out / "study.json", {
+    receipts = {f"{variant}/fold{fold}/{step.name.split()[-1]}": done for (variant, fold), chain in chains.items()
+                for step in chain if (done := step.receipt()) is not None}
+    variants = {name: {k: v for k, v in plan.items() if k not in _INTERNAL} for name, plan in study.entries.items()}
+    told: dict[str, Any] = {
         "schema": SCHEMA,
         **{k: study.plan[k] for k in _TOLD if k in study.plan},
         **({"curves": curves} if (curves := curves_of(study.plan)) else {}),
@@ -115,11 +136,18 @@ def write_study(study: Study, source: datalist.Datalist) -> None:
         "folds": crossed or study.folds,
         "fold_count": source.folds.get("count", 0) - (final is not None),
         "final_fold": final if crossed and final in study.folds else None,
-        "variants": variants,
-        "environment": environment(),
-        "seconds": seconds,
+        "seconds": {name: done["seconds"] for name, done in receipts.items()},
         "commands": [line(step.command) for chain in chains.values() for step in chain],
-    })
+    }
+    state = digest_of(json.loads(json.dumps([__version__, told, variants, receipts], default=str)))
+    if _read(study.out / "study.json").get("state") == state:
+        return
+    from pipeline.training.guard import environment  # imports torch
+
+    for name, plan in study.entries.items():
+        stages = [stage["name"] for stage in plan.get("stages", [])]
+        variants[name]["steps"] = dict(_steps(study.out / name / f"fold{study.folds[0]}", stages))
+    write_json(study.out / "study.json", {**told, "variants": variants, "environment": environment(), "state": state})
 
 
 def left_out(study: Study) -> list[dict[str, Any]]:

@@ -8,12 +8,14 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, parallel_config
 from tqdm import tqdm
 
+from pipeline.cluster import joblib_on
 from pipeline.datalist import Datalist, load
 from pipeline.errors import InputError
 from pipeline.files.atomic import write_json
+from pipeline.processes import cores
 from pipeline.verify.codes import RULES, SEVERITIES, Issue
 from pipeline.verify.images import contrast_issues, duplicate_issues, image_issues
 from pipeline.verify.labels import fold_issues, label_issues
@@ -31,6 +33,7 @@ def verify(
     workers: int | None = None,
     quick: bool = False,
     progress: bool = False,
+    scheduler: str | None = None,
 ) -> list[Issue]:
     """Check a datalist: its labels, its folds, and every image, read to its end.
 
@@ -40,6 +43,7 @@ def verify(
         workers: files read at a time; by default one a processor core, at most 8.
         quick: read headers only, which finds neither damaged files nor NaN.
         progress: show a bar on stderr.
+        scheduler: address of a dask cluster whose workers read the files.
 
     Returns:
         The issues: errors before warnings, then by exam, image and code. A list with errors must not be
@@ -52,7 +56,10 @@ def verify(
         if contrasts is None or name in contrasts
     ]
     views = {path: name for _, name, path in uses if datalist.modality == "MG" and not is_volume(path)}
-    facts = _read({path for _, _, path in uses}, views, workers, quick, progress)
+    reading = joblib_on(scheduler, [datalist.root]) if scheduler else parallel_config(
+        backend="threading", n_jobs=workers or min(_MOST_WORKERS, cores()))
+    with reading:
+        facts = _read({path for _, _, path in uses}, views, quick, progress)
     issues = [*contrast_issues(datalist, contrasts), *label_issues(datalist), *fold_issues(datalist)]
     issues += duplicate_issues([(exam.exam_id, name, path, facts[path]) for exam, name, path in uses])
     images: dict[int, dict[str, Facts]] = {}  # by identity: an exam's id may be there twice
@@ -64,15 +71,13 @@ def verify(
     return sorted(issues, key=lambda it: (order[it.severity], it.exam, it.image, it.code, it.reason))
 
 
-def _read(paths: set[str], views: dict[str, str], workers: int | None, quick: bool,
-          progress: bool) -> dict[str, Facts]:
+def _read(paths: set[str], views: dict[str, str], quick: bool, progress: bool) -> dict[str, Facts]:
     """Facts of every file; `views` names those that are mammograms.
 
-    Threads do: inflating, hashing and numpy all leave Python's lock.
+    On one machine threads do: inflating, hashing and numpy all leave Python's lock.
     """
     ordered = sorted(paths)
-    workers = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
-    pool = Parallel(workers, backend="threading", return_as="generator", batch_size=_HEADERS if quick else 1)
+    pool = Parallel(return_as="generator", batch_size=_HEADERS if quick else 1)
     found = pool(delayed(read_mammogram_facts)(Path(path), views[path], quick) if path in views else
                  delayed(read_facts)(Path(path), quick) for path in ordered)
     bar = tqdm(found, total=len(ordered), unit="file", disable=None if progress else True)
@@ -87,6 +92,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="images that every exam must have; only these are read")
     parser.add_argument("--workers", type=int, help="files read at a time (default: one a core, at most 8)",
                         default=argparse.SUPPRESS)
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="a dask cluster whose workers read the files, e.g. "
+                        "tcp://head:8786")
     parser.add_argument("--quick", action="store_true", help="read headers only: misses damage and NaN")
 
 
@@ -97,7 +104,7 @@ def main(args: argparse.Namespace) -> int:
         raise InputError(f"--workers {workers}: 1 or more files are read at a time")
     contrasts = [name.strip() for name in (args.contrasts or "").split(",") if name.strip()] or None
     datalist = load(args.datalist)
-    issues = verify(datalist, contrasts, workers, args.quick, progress=True)
+    issues = verify(datalist, contrasts, workers, args.quick, progress=True, scheduler=args.scheduler)
     counts = Counter(item.severity for item in issues)
     if args.json:
         content = {

@@ -6,11 +6,12 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -49,22 +50,44 @@ class Running:
     def line(self, now: float | None = None) -> str:
         """Where it is: epoch of epochs with the last loss, or exam of exams; how long it takes and may still take."""
         spent = (time.monotonic() if now is None else now) - self.began
-        words = [f"{self.name}:"]
+        words = [f"{self.name}:"] if self.name else []
         epoch, loss = self._history()
-        total = self._total() if epoch or (self.folder / "config.yaml").is_file() else None
-        left: float | None = None
-        if total:
+        if total := self._total():
             words.append(f"epoch {min(epoch + 1, total)} of at most {total},")
             if loss:
                 words.append(f"{loss},")
-            if epoch > self.epochs:
-                left = spent / (epoch - self.epochs) * (total - epoch)
         elif bar := self._bar():
-            done, of, told = bar
-            words.append(f"{done} of {of},")
-            left = told
+            words.append(f"{bar[0]} of {bar[1]},")
+        left = self.left(spent)
         words.append(f"{clock(spent)} so far" + (f", about {clock(left)} left" if left is not None else ""))
         return " ".join(words)
+
+    def left(self, spent: float) -> float | None:
+        """Seconds that it may still take after so many; None where that cannot be told."""
+        if total := self._total():
+            epoch, _ = self._history()
+            return spent / (epoch - self.epochs) * (total - epoch) if epoch > self.epochs else None
+        return (self._bar() or (0, 0, None))[2]
+
+    @classmethod
+    def told(cls, name: str, folder: Path, holder: Mapping[str, Any]) -> Running:
+        """A step that some process of this or another host works on, by what its claim tells."""
+        since, now = float(holder.get("since", time.time())), time.time()
+        return cls(name, folder, folder / str(holder.get("log", "log")), int(holder.get("offset", 0)),
+                   time.monotonic() - max(now - since, 0), int(holder.get("epochs", 0)))
+
+    def about(self) -> dict[str, Any]:
+        """What a claim tells of it, for `told`."""
+        return {"since": round(time.time() - time.monotonic() + self.began, 1), "epochs": self.epochs,
+                "log": self.log.name, "offset": self.offset}
+
+    def seconds(self) -> float:
+        """How long it has run."""
+        return time.monotonic() - self.began
+
+    def epoch(self) -> tuple[int, int | None]:
+        """Finished epochs, and how many there are at most."""
+        return self._history()[0], self._total()
 
     def _history(self) -> tuple[int, str]:
         """Finished epochs, and the last loss that validation found."""
@@ -116,16 +139,16 @@ class Watch:
         self.ended = threading.Event()
 
     @contextmanager
-    def of(self, name: str, folder: Path, log: Path, offset: int = 0) -> Iterator[None]:
+    def of(self, name: str, folder: Path, log: Path, offset: int = 0) -> Iterator[Running]:
         """While the block runs, the step is shown."""
         step = Running(name, folder, log, offset)
-        step.epochs = step._history()[0]
+        step.epochs, _ = step.epoch()
         with self.lock:
             self.running.append(step)
             if len(self.running) == 1:
                 self._begin()
         try:
-            yield
+            yield step
         finally:
             with self.lock:
                 self.running.remove(step)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.gpus import gpu_count
+from pipeline.gpus import gpu_count, gpus
 
 
 @pytest.mark.parametrize(("script", "count"), [
@@ -22,3 +22,9 @@ def test_what_the_driver_says(tmp_path: Path, monkeypatch, script: str | None, c
         tmp_path.joinpath("nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}" if script is None else f"{tmp_path}:/usr/bin:/bin")
     assert gpu_count() == count
+
+
+@pytest.mark.parametrize(("given", "those"), [("1, GPU-7", ["1", "GPU-7"]), ("", []), ("-1", [])])
+def test_what_a_scheduler_gave_is_what_there_is(monkeypatch, given: str, those: list[str]) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    assert gpus() == those

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.__main__ import VERBS, main, name_the_nameless
+from pipeline.__main__ import VERBS, _joined, main, name_the_nameless
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -54,3 +54,8 @@ def test_everybody_else_stays_who_they_are(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("LOGNAME", "somebody")
     name_the_nameless()
     assert os.environ["HOME"] == str(tmp_path) and os.environ["LOGNAME"] == "somebody"
+
+
+def test_options_for_another_program_may_begin_with_a_dash() -> None:
+    assert _joined(["study", "--slurm", "--time=1", "--slurm=-p x", "--out", "run", "--slurm"]) == [
+        "study", "--slurm=--time=1", "--slurm=-p x", "--out", "run", "--slurm"]

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from pipeline.processes import shared
+from pipeline.processes import cores, shared
 
 WORK = """
 import signal, sys, time
@@ -25,6 +25,15 @@ list(shared(work, [1, 2, 3], workers=2, disable=True))
 
 def test_every_item_is_worked_on_once() -> None:
     assert sorted(shared(abs, [-3, -2, 1], workers=1, disable=True)) == [1, 2, 3]
+
+
+def test_a_job_s_cores_are_those_that_it_was_given(monkeypatch) -> None:
+    monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
+    own = cores()
+    assert 1 <= own <= (os.cpu_count() or 1)
+    for given, wanted in (("1", 1), (str(own + 5), own), ("", own)):
+        monkeypatch.setenv("SLURM_CPUS_PER_TASK", given)
+        assert cores() == wanted
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

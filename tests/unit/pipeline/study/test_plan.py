@@ -84,3 +84,10 @@ def test_an_overlay_says_how_a_study_prepares_but_not_how_it_is_run(tmp_path) ->
     command = Study(BUNDLE, plan, tmp_path, "paper", [0], [], [overlay]).prepare_step(tmp_path / "list.json").command
     assert command[command.index("--channels") + 1] == "['pre', 'post1']"
     assert not {"--workers", "--lr", "--train#trainer#max_epochs"} & set(command) and str(overlay) not in command
+
+
+def test_where_exams_are_prepared_is_a_setting_of_prepare_yaml_and_no_part_of_the_step(tmp_path) -> None:
+    plan = {"variants": {}, "prepare": {"configs": ["prepare.yaml"]}}
+    made = Study(BUNDLE, plan, tmp_path, "paper", [0], [])
+    here, there = (made.prepare_step(tmp_path / "list.json", where) for where in (None, "tcp://head:8786"))
+    assert there.command == [*here.command, "--scheduler", "tcp://head:8786"] and there.key == here.key

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.files.claims import holder
+from pipeline.files import claims
+from pipeline.files.claims import claimed, holder
 from pipeline.study.engines.local import Runner
 from pipeline.study.step import Step
 
@@ -62,6 +63,81 @@ def test_two_runners_do_a_step_once(tmp_path) -> None:
     for runner in runners:
         runner.join()
     assert said(*steps) == ["one ", "two "]
+
+
+def test_what_another_works_on_is_left_until_nothing_else_is_to_do(tmp_path, capsys) -> None:
+    held, free = command(tmp_path / "1", "one"), command(tmp_path / "2", "two")
+    with claimed(held.folder, print):
+        runner = threading.Thread(target=Runner(1).run_all, args=([[held], [free]], "labels"))
+        runner.start()
+        while not free.is_done("labels"):
+            time.sleep(0.02)
+        assert not (held.folder / "log.said").exists()
+    runner.join()
+    assert said(held, free) == ["one ", "two "]
+    assert "one fold 0 train: process" in (told := capsys.readouterr().out) and "other steps first" in told
+
+
+def test_a_step_that_fails_is_tried_again_so_often(tmp_path, capsys) -> None:
+    folder = tmp_path / "1"
+    script = (f"from pathlib import Path; n = Path({str(folder / 'log.n')!r}); k = len(n.read_text()) if n.exists() "
+              "else 0; n.write_text('x' * (k + 1))\nif k < 2: raise SystemExit('error: not yet')")
+    step = Step("own fold 0 train", folder, [sys.executable, "-c", script], "key")
+    with pytest.raises(InputError, match="not yet"):
+        Runner(1, retry=1).run_chain([step], 1, "labels")
+    assert (folder / "log.n").read_text() == "xx"
+    Runner(1, retry=1).run_chain([step], 1, "labels")
+    assert (folder / "log.n").read_text() == "xxx" and step.is_done("labels")
+    assert capsys.readouterr().out.count("again, 1 of 1 tries left") == 1 and not (folder / "failed.json").exists()
+
+
+def test_a_runner_whose_claim_was_taken_over_stops_and_leaves_the_step_to_the_other(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(claims, "BEAT", 0.05)
+    step = command(tmp_path / "1", "one", seconds=60)
+
+    def take_over() -> None:
+        while not (step.folder / "log.said").exists():
+            time.sleep(0.02)
+        (step.folder / claims.CLAIM).write_text('{"host": "elsewhere", "pid": 1, "token": "another"}')
+
+    other = threading.Thread(target=take_over)
+    other.start()
+    with pytest.raises(InputError, match="one fold 0 train: another runner took it over"):
+        Runner(1, retry=3).run_chain([step], 1, "labels")
+    other.join()
+    assert not (step.folder / "done.json").exists() and not (step.folder / "failed.json").exists()
+    assert holder(step.folder)["host"] == "elsewhere"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no place that is always full")
+def test_a_full_disk_in_one_step_ends_its_chain_with_one_line_and_no_other(tmp_path) -> None:
+    full, free = command(tmp_path / "1", "one"), command(tmp_path / "2", "two")
+    full.command[-1] = "with open('/dev/full', 'w') as file: file.write('x')"
+    full.folder.mkdir()
+    (full.folder / "failed.json").mkdir()  # neither can what went wrong be noted
+    full.start = lambda inputs: None  # type: ignore[method-assign]
+    with pytest.raises(InputError, match=r"1 of 2 runs failed, the first: one fold 0 train: .*No space left on device"):
+        Runner(1).run_all([[full], [free]], "labels")
+    assert free.is_done("labels") and not full.is_done("labels")
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="no place that not even root may write to")
+def test_a_folder_that_cannot_be_written_ends_its_chain_with_one_line(tmp_path) -> None:
+    refused, free = command(Path("/sys/kernel/run"), "one"), command(tmp_path / "2", "two")
+    with pytest.raises(InputError, match="run: cannot be written"):
+        Runner(1).run_all([[refused], [free]], "labels")
+    assert free.is_done("labels")
+
+
+def test_several_gpus_are_shared_out_by_those_that_the_scheduler_gave(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    script = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'], file=open('/dev/stdout', 'w'))"
+    steps = [Step(f"{i} fold 0 train", tmp_path / str(i), [sys.executable, "-c", script], "k") for i in range(2)]
+    runner = Runner(None)
+    assert runner.jobs == 2
+    for slot, step in enumerate(steps):
+        runner.run_chain([step], 1, "labels", slot)
+    assert [(step.folder / "log.train.txt").read_text() for step in steps] == ["2\n", "5\n"]
 
 
 def test_a_worker_whose_master_was_killed_is_not_joined_by_another(tmp_path) -> None:

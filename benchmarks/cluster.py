@@ -1,0 +1,205 @@
+"""Beyond one process: exams prepared by one and two workers, local and dask's, and a large study seen to be done.
+
+`python benchmarks/cluster.py [--exams 40] [--small 10,100,1000]` measures and puts its section into RESULTS.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import measure
+import psutil
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
+
+BUNDLE = "bundles/breast_mri_curriculum"
+STUDY, FOLDS = "bundles/breast_mri_transfer", 5  # 35 subsets: 350 steps and the preparation
+# Runs in a process of its own: warms its workers up with two small exams, then says how long the list took.
+PREPARE = """
+import sys, time
+from pathlib import Path
+from pipeline.breast_mri.breasts import BREASTS
+from pipeline.prepare.run import run
+from transforms import LoadBreastsd
+full, small, out, workers, scheduler = sys.argv[1:]
+channels = ["pre", "post1", "post2", "post3", "post4", "t2"]
+def prepared(listed, folder, matrix, rows):
+    start = time.perf_counter()
+    run(listed, folder, BREASTS, LoadBreastsd("image", channels=channels, matrix=matrix, rows=rows),
+        int(workers), scheduler or None)
+    return time.perf_counter() - start
+prepared(small, out + "/warm", [128, 128, 8], 64)
+print("warm", flush=True)
+sys.stdin.readline()
+print(prepared(full, out + "/full", *([[128, 128, 8], 64] if "tiny" in out else [[512, 512, 32], 256])))
+"""
+
+
+class Watched:
+    """What processes take while the block runs: seconds of the processor together, and the most memory of one."""
+
+    def __init__(self, roots: Sequence[int]) -> None:
+        self.roots = roots
+        self.seconds = self.peak = 0.0
+        self.last: dict[int, float] = {}
+        self.ended = threading.Event()
+
+    def __enter__(self) -> Watched:
+        self.look()
+        self.before = sum(self.last.values())
+        self.thread = threading.Thread(target=self.keep_looking, daemon=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.ended.set()
+        self.thread.join()
+        self.look()
+        self.seconds = sum(self.last.values()) - self.before
+
+    def keep_looking(self) -> None:
+        while not self.ended.wait(0.1):
+            self.look()
+
+    def look(self) -> None:
+        for root in self.roots:
+            try:
+                every = [psutil.Process(root), *psutil.Process(root).children(recursive=True)]
+            except psutil.NoSuchProcess:
+                continue
+            for process in every:
+                try:
+                    spent = process.cpu_times()
+                    self.last[process.pid] = spent.user + spent.system
+                    self.peak = max(self.peak, process.memory_info().rss / measure.MEGABYTE)
+                except psutil.NoSuchProcess:
+                    continue
+
+
+def report(folder: Path, exams: int, small: Sequence[int]) -> list[str]:
+    """Measure; returns Markdown."""
+    lists = {("full", exams): _cohort(folder, "full", exams), ("demo", 2): _cohort(folder, "demo", 2)}
+    lists |= {("demo", n): _cohort(folder, "demo", n) for n in small}
+    rows: list[list[str]] = []
+    alone: dict[str, float] = {}
+    for workers in (1, 2):
+        for way in ("local", "dask"):
+            wall, spent, peak = _prepare(folder, f"{way}{workers}", lists["full", exams], lists["demo", 2], workers,
+                                         way == "dask")
+            alone.setdefault(way, wall)
+            rows.append([way, str(workers), f"{wall / exams:.2f}", f"{alone[way] / workers / wall:.0%}",
+                         f"{spent / exams:.2f}", f"{peak:,.0f}"])
+    tiny = []
+    for n in small:
+        wall, spent, peak = _prepare(folder, f"tiny{n}", lists["demo", n], lists["demo", 2], 2, False)
+        tiny.append([str(n), f"{wall / n * 1e3:.0f}", f"{spent / n * 1e3:.0f}", f"{peak:,.0f}"])
+    steps, seen, listed = _done(folder)
+    return [
+        "## Beyond one process", "",
+        f"{exams} synthetic exams of full size prepared by workers that are warm. The share of the ideal is that of",
+        "as many workers as fast as one; where others want the same cores, seconds of the processor say more than",
+        "those on the wall. MB are the most that one process took.", "",
+        *measure.table(["workers are", "workers", "s an exam", "share of the ideal", "processor s an exam", "peak MB"],
+                       rows),
+        "Small exams, two local workers:", "",
+        *measure.table(["exams", "ms an exam", "processor ms an exam", "peak MB"], tiny),
+        f"A study of {steps} steps that are all done: begun, seen to be done and ended in {seen[0]:.1f} s "
+        f"({seen[1]:.1f} s of the", f"processor); listed by `--status` in {listed[0]:.1f} s ({listed[1]:.1f} s).", "",
+        f"Other processes kept {_others:.1f} of {os.cpu_count()} cores busy before it began.", "",
+    ]
+
+
+_others = 0.0
+
+
+def _cohort(folder: Path, preset: str, exams: int) -> Path:
+    from data_lists.__main__ import main as convert
+    from pipeline.phantoms.breast_mri.exams import write_cohort
+
+    where = folder / f"{preset}{exams}"
+    write_cohort(where, preset, exams=exams, workers=2, progress=False)
+    convert(["csv", str(where / "exams.csv"), "--lesions", str(where / "lesions.csv"), "--folds", "2", "-o",
+             str(where / "list.json")])
+    return where / "list.json"
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def _prepare(folder: Path, name: str, listed: Path, warm: Path, workers: int, dask: bool) -> tuple[float, float, float]:
+    """Seconds on the wall and of the processor, and the most memory of a process in MB."""
+    with ExitStack() as running:
+        address, pids = running.enter_context(_dask(folder / name, workers)) if dask else ("", [])
+        process = running.enter_context(subprocess.Popen(
+            [sys.executable, "-c", PREPARE, str(listed), str(warm), str(folder / name), str(workers), address],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT,
+            env=_environment()))
+        assert process.stdin is not None and process.stdout is not None
+        while process.stdout.readline() not in ("warm\n", ""):
+            pass
+        with Watched([process.pid, *pids]) as watched:
+            process.stdin.write("\n")
+            process.stdin.flush()
+            said = process.stdout.read().split()
+        return float(said[-1]), watched.seconds, watched.peak
+
+
+@contextmanager
+def _dask(folder: Path, workers: int) -> Iterator[tuple[str, list[int]]]:
+    """A scheduler and workers, each a process with one thread."""
+    from distributed import LocalCluster
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None,
+                      local_directory=str(folder), memory_limit=0) as cluster:
+        yield cluster.scheduler_address, [nanny.pid for nanny in cluster.workers.values()]
+
+
+def _done(folder: Path) -> tuple[int, tuple[float, float], tuple[float, float]]:
+    from done_study import words_of, write_done
+
+    steps = write_done(folder / "done", STUDY, FOLDS)
+    command = [sys.executable, "-m", "pipeline", "study", *words_of(folder / "done", STUDY, FOLDS)]
+    _timed(command)  # writes the study's record, which the first command after the last step does
+    return steps, _timed(command), _timed([*command, "--status"])
+
+
+def _timed(command: Sequence[str]) -> tuple[float, float]:
+    """Seconds on the wall and of the processor."""
+    before, start = os.times(), time.perf_counter()
+    subprocess.run(command, cwd=ROOT, env=_environment(), check=True, stdout=subprocess.DEVNULL)
+    after: Any = os.times()
+    return time.perf_counter() - start, (after.children_user + after.children_system - before.children_user
+                                         - before.children_system)
+
+
+def main() -> None:
+    """Measure, and replace the section."""
+    import run
+
+    global _others
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--exams", type=int, default=40, help="of full size (40)")
+    parser.add_argument("--small", default="10,100,1000", help="numbers of small exams (10,100,1000)")
+    options = parser.parse_args()
+    _others = psutil.cpu_percent(interval=2) / 100 * (os.cpu_count() or 1)
+    with tempfile.TemporaryDirectory() as folder:
+        lines = report(Path(folder), options.exams, [int(n) for n in options.small.split(",")])
+    print("\n".join(lines))
+    run.RESULTS.write_text(run._replaced(run.RESULTS.read_text(), "\n".join(lines), 1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Chains as tasks of a dask cluster, whose workers are threads of this process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
+
+from pipeline.errors import InputError  # noqa: E402
+from pipeline.study.engines.dask import Dask  # noqa: E402
+from pipeline.study.engines.engine import Needs, Part  # noqa: E402
+from pipeline.study.engines.local import Runner  # noqa: E402
+from pipeline.study.step import Step  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None,
+                                  resources={"GPU": 1}) as cluster:
+        yield cluster.scheduler_address
+
+
+def part(folder: Path, name: str, numbers: list[int], fails: int | None = None, gpus: int | None = None) -> Part:
+    """Chains each of which notes what it was called with; one may fail."""
+    def command(i: str) -> list[str]:
+        fail = f"sys.exit('error: no such thing in {i}')" if fails is not None and int(i) == fails else ""
+        script = f"import sys; open({str(folder / f'{name}{i}')!r}, 'w').write(' '.join(sys.argv[1:])); {fail}"
+        return [sys.executable, "-c", script]
+    chains = [[Step(f"v fold {i} train", folder / str(i), [])] for i in numbers]
+    return Part(name, chains, numbers, command, Needs(gpus=gpus))
+
+
+def test_the_chains_are_done_behind_the_preparation_and_one_that_fails_keeps_nobody(cluster, tmp_path, capsys) -> None:
+    engine = Dask(cluster, Runner(1), [tmp_path], tmp_path)
+    parts = [part(tmp_path, "prepare", [0]), part(tmp_path, "chains", [0, 1, 2], fails=1),
+             part(tmp_path, "combine", [0])]
+    with pytest.raises(InputError, match="1 of 3 runs failed, the first: v fold 1: no such thing in 1"):
+        engine.run(parts)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["chains0", "chains1", "chains2", "combine0", "prepare0"]
+    assert (tmp_path / "chains2").read_text().startswith("--cores ")
+    assert "[3/3] v fold" in capsys.readouterr().out
+
+
+def test_a_preparation_that_fails_is_the_end(cluster, tmp_path) -> None:
+    parts = [part(tmp_path, "prepare", [0], fails=0), part(tmp_path, "chains", [0]), part(tmp_path, "combine", [0])]
+    with pytest.raises(InputError, match="prepare: failed"):
+        Dask(cluster, Runner(1), [], tmp_path).run(parts)
+    assert [path.name for path in tmp_path.iterdir()] == ["prepare0"]
+
+
+def test_more_gpus_than_a_worker_offers(cluster, tmp_path) -> None:
+    parts = [part(tmp_path, "prepare", [0]), part(tmp_path, "chains", [0], gpus=2), part(tmp_path, "combine", [0])]
+    with pytest.raises(InputError, match=r"--gpus 2: no worker .* offers as many; begin workers with"):
+        Dask(cluster, Runner(1), [], tmp_path).run(parts)
+
+
+def test_its_lines_are_what_is_run(tmp_path) -> None:
+    parts = [part(tmp_path, "prepare", [0]), part(tmp_path, "chains", [1, 4]), part(tmp_path, "combine", [0])]
+    lines = Dask("tcp://nowhere:1", Runner(1), [], tmp_path).lines(parts)
+    assert [line.split("/")[-1].split("'")[0] for line in lines] == ["prepare0", "chains1", "chains4", "combine0"]

@@ -1,0 +1,125 @@
+"""What is submitted to SLURM, held against what a stand-in for its commands was called with."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.errors import InputError
+from pipeline.study.engines.slurm import _numbers, requeue
+
+BUNDLE = "bundles/breast_mri_curriculum"
+# Notes how it was called and answers as SLURM does: with a number, or with its words and a status.
+STAND_IN = """#!{python}
+import json, sys
+from pathlib import Path
+calls = Path({folder!r}) / "calls.json"
+known = json.loads(calls.read_text()) if calls.exists() else []
+calls.write_text(json.dumps([*known, [Path(sys.argv[0]).name, *sys.argv[1:]]]))
+fails = Path({folder!r}) / "fails"
+if fails.exists() and any(fails.read_text().strip() in word for word in sys.argv):
+    sys.exit("sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified")
+print(100 + len(known))
+"""
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch) -> Callable[[], list[list[str]]]:
+    """SLURM's commands as stand-ins on the path; gives what they were called with."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("sbatch", "scontrol", "scancel"):
+        (folder / name).write_text(STAND_IN.format(python=sys.executable, folder=str(folder)))
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+    def read() -> list[list[str]]:
+        return json.loads((folder / "calls.json").read_text()) if (folder / "calls.json").exists() else []
+    return read
+
+
+def study(cohort, out: Path, *more: str) -> int:
+    return main(["study", BUNDLE, "--datalist", str(cohort.list), "--out", str(out), "--preset", "demo", "--engine",
+                 "slurm", *more])
+
+
+def option(call: list[str], name: str) -> str:
+    return [word.partition("=")[2] for word in call if word.startswith(f"--{name}=")][-1]
+
+
+def test_an_array_as_long_as_there_are_runs_waits_for_the_preparation(tiny_cohort, tmp_path, calls) -> None:
+    assert study(tiny_cohort, tmp_path / "run", "--slurm", "--partition=gpu --time=12:00:00", "--retry", "2") == 0
+    prepare, chains, combine = calls()
+    assert all(call[0] == "sbatch" and option(call, "partition") == "gpu" for call in (prepare, chains, combine))
+    assert "--prepare-only" in prepare[-1] and not any(word.startswith(("--gres", "--array")) for word in prepare)
+    assert option(chains, "array") == "0-5"  # two variants of the demo in three folds
+    assert option(chains, "dependency") == "afterok:100" and option(chains, "gres") == "gpu:1"
+    assert "--requeue" in chains and option(chains, "signal") == "B:USR1@120"
+    assert option(combine, "dependency") == "afterany:101" and "pipeline report" in combine[-1]
+    words = shlex.split(chains[-1].removeprefix("--wrap=").replace("$SLURM_ARRAY_TASK_ID", "4"))
+    assert words[:2] == ["exec", sys.executable] and words[words.index("--shard") + 1] == "4/6"
+    assert words[words.index("--retry") + 1] == "2"
+    assert Path(option(chains, "output")).parent.is_dir()  # sbatch makes no folders
+
+
+def test_the_shell_of_a_job_fills_in_its_number(tiny_cohort, tmp_path, calls) -> None:
+    study(tiny_cohort, tmp_path / "a run's", "--print", "--gpus", "0", "--cores", "2", "--memory", "4")
+    assert calls() == []
+    study(tiny_cohort, tmp_path / "a run's")
+    words = calls()[1][-1].removeprefix("--wrap=exec ")
+    said = subprocess.run(["sh", "-c", f"printf '%s\\n' {words}"], capture_output=True, text=True, check=True,
+                          env={"SLURM_ARRAY_TASK_ID": "3"}).stdout.splitlines()
+    assert said[said.index("--shard") + 1] == "3/6" and said[said.index("--out") + 1] == str(tmp_path / "a run's")
+
+
+def test_what_is_printed_is_a_script_that_submits_the_same(tiny_cohort, tmp_path, calls, capsys) -> None:
+    words = ("--cores", "2", "--memory", "4", "--gpus", "0")
+    assert study(tiny_cohort, tmp_path / "run", "--print", *words) == 0
+    script = capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+    subprocess.run(["sh", "-c", script], check=True)
+    printed = calls()
+    study(tiny_cohort, tmp_path / "run", *words)
+    # The numbers differ: three jobs were there before.
+    submitted = [[word.replace("103", "100").replace("104", "101") for word in call] for call in calls()[3:]]
+    assert submitted == printed and option(printed[1], "cpus-per-task") == "2" and option(printed[1], "mem") == "4G"
+
+
+def test_where_one_is_refused_the_others_are_taken_back_and_slurm_s_words_are_one_line(
+        tiny_cohort, tmp_path, calls, capsys) -> None:
+    (tmp_path / "bin" / "fails").write_text("--array")
+    assert study(tiny_cohort, tmp_path / "run", "--slurm", "--account=none") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == ("error: sbatch: Batch job submission failed: Invalid account or account/partition combination "
+                    "specified; correct --slurm (partition, account, time), --cores, --memory or --gpus")
+    assert calls()[-1] == ["scancel", "100"]
+
+
+def test_without_slurm_s_commands(tiny_cohort, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert study(tiny_cohort, tmp_path / "run") == 2
+    assert "error: sbatch: not found; run this where SLURM's commands are" in capsys.readouterr().err
+
+
+def test_a_job_whose_time_is_nearly_over_goes_back_but_not_for_ever(calls, monkeypatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    requeue()
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "77")  # of the last task, whose number alone would mean them all
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "4")
+    requeue()
+    assert calls() == [["scontrol", "requeue", "77"], ["scontrol", "requeue", "77_4"]]
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "50")
+    with pytest.raises(InputError, match="begun 50 times"):
+        requeue()
+
+
+@pytest.mark.parametrize("which, said", [([0], "0"), ([0, 1], "0-1"), ([0, 1, 2, 5, 7, 8], "0-2,5,7-8")])
+def test_numbers_of_an_array(which, said) -> None:
+    assert _numbers(which) == said
