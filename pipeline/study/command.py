@@ -12,6 +12,7 @@ from pipeline import datalist
 from pipeline.errors import InputError
 from pipeline.files.atomic import write_json
 from pipeline.files.receipts import digest_of
+from pipeline.study import apply
 from pipeline.study.engines.local import Runner, cores
 from pipeline.study.plan import Study, predictions_of, read_study
 from pipeline.study.record import adopt, check_place, listed_inputs, prepared_inputs, write_study
@@ -20,9 +21,12 @@ from pipeline.study.step import Step
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", type=Path, help="the bundle's folder, e.g. bundles/breast_mri_curriculum")
-    parser.add_argument("--datalist", type=Path, required=True, help="JSON written by `python -m data_lists`")
-    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the study")
+    parser.add_argument("bundle", type=Path, help="the bundle's folder, e.g. bundles/breast_mri_curriculum; with "
+                        "--apply, RUN")
+    parser.add_argument("--datalist", type=Path, help="JSON written by `python -m data_lists`")
+    parser.add_argument("--out", type=Path, metavar="RUN", help="folder of the study")
+    parser.add_argument("--apply", type=Path, metavar="LIST", help="external validation: score the exams of "
+                        "this datalist, another cohort's, by all that the study RUN trained, for its report")
     parser.add_argument("--preset", default="paper", help="paper: full size; demo: small sizes for minutes on a CPU")
     parser.add_argument("--folds", default="all", help="how many folds, or which: 2, or 0,3")
     parser.add_argument("--variants", "--subsets", default="all", metavar="A,B", help="which variants of study.yaml, "
@@ -44,7 +48,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run the study; returns 0 when all of it is done."""
+    """Run the study, or apply one; returns 0 when all of it is done."""
+    if args.apply is not None:
+        if args.datalist is not None or args.out is not None:
+            raise InputError("--apply takes the study as it is: give its folder and --apply LIST, without --datalist "
+                             "and --out")
+        return apply.main(args.bundle, args.apply, args.jobs)
+    for name in ("datalist", "out"):
+        if getattr(args, name) is None:
+            raise InputError(f"--{name} is missing; give --datalist LIST and --out RUN")
     study, source = read_study(args)
     index, count = _shard(args.shard)
     last = source.folds.get("held_out")  # trains and tests the most: it begins first, so that no core waits for it
