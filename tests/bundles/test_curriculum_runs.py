@@ -141,7 +141,7 @@ def test_two_processes_train_the_model_that_one_would(prepared, tmp_path) -> Non
     both, alone = tmp_path / "both", tmp_path / "alone"
     settings = {"dataset_dir": prepared, "cases_per_epoch": 8, "lr": "1.0e-3"}
     monai_in_two_processes("train", "naive", "bundles/common/smoke.yaml", "bundles/common/multi_gpu.yaml", str(check),
-                           output_dir=both, ckpt_dir=both, **settings)
+                           output_dir=both, ckpt_dir=both, batch_size=2, **settings)
     first, second = (torch.load(tmp_path / name, weights_only=True) for name in ("True", "False"))
     assert all(torch.equal(first[name], second[name]) for name in first)
     kept = torch.load(both / "model.pt", weights_only=True)

@@ -41,7 +41,7 @@ def write_applied(run: Path, folds: dict[str, list[int]], shifts: dict[str, floa
 @pytest.fixture(scope="module")
 def applied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = write_run(tmp_path_factory.mktemp("applied") / "run")
-    write_applied(run, dict.fromkeys(VARIANTS, [0, 1]), VARIANTS)
+    write_applied(run, {name: [0, 1] for name in VARIANTS}, VARIANTS)
     assert main(["report", str(run), "--replicates", "400"]) == 0
     return run
 
@@ -117,7 +117,7 @@ def test_a_study_that_was_not_applied_has_no_such_part(metrics: Any, page: str) 
 def test_tasks_are_told_one_by_one(tmp_path) -> None:
     run = write_two_tasks(tmp_path / "run")
     names = ("t2-t0", "t1")
-    write_applied(run, dict.fromkeys(names, [0, 1]), dict.fromkeys(names, 1.0), ("malignant", "benign"))
+    write_applied(run, {name: [0, 1] for name in names}, dict.fromkeys(names, 1.0), ("malignant", "benign"))
     assert main(["report", str(run), "--replicates", "100"]) == 0
     metrics = json.loads((run / "metrics.json").read_text())
     tables = [pd.read_csv(run / f"applied/other/t1/fold{fold}/predictions.csv").query("task == 'benign'")
