@@ -28,6 +28,7 @@ from pipeline.training.settings import check_settings
 
 MARK = "export.json"  # in the folder: what we made, and may replace
 MODEL = "model.pt"  # the network's; MONAI Label takes the shortest name
+LABEL = "label_train.yaml"  # of a bundle that MONAI Label may train
 _PATHS = "$@bundle_root + '/models/{}'"
 
 
@@ -136,6 +137,12 @@ def _write(work: Path, bundle: Path, inference: dict[str, Any], trained: Trained
     check_settings(inference)
     _json(work / "configs" / "inference.json", inference)
     for name, (paths, settings) in trained.configs.items():
+        label = bundle / "configs" / LABEL
+        if name == "train" and label.is_file():  # raw exams, too; at the sizes of the answers
+            told, known = read_config(label), read_config(paths[0])
+            settings = {**{key: inference[key] for key in told if key in inference},
+                        **{key: value for key, value in settings.items() if key not in told.keys() & known.keys()}}
+            paths = [*paths, label]
         base, *overlays = paths  # one alone may be an overlay itself, as evaluate.yaml is
         content = ConfigParser.load_config_files([str(p) for p in paths]) if overlays else dict(read_config(base))
         if name == "evaluate":  # the weights that are here

@@ -22,6 +22,7 @@ from commands import ROOT
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.bundle.scripts import ckpt_export, verify_metadata, verify_net_in_out
 from monai_label import infer
+from monai_label import train as post_train
 
 from pipeline.__main__ import main
 
@@ -327,3 +328,45 @@ def test_large_files_are_listed_with_their_addresses(exported, tiny, work, tmp_p
     for each in listed:
         assert hashlib.sha256((folder / each["path"]).read_bytes()).hexdigest() == each["hash_val"]
         assert (each["hash_type"], each["url"]) == ("sha256", f"https://files.example.org/v1/{each['path']}")
+
+
+LABELLED = {"breast_mri_curriculum", "breast_ultrasound_center_point"}
+
+
+def test_monai_label_trains_where_it_is_offered(exported, request, tmp_path, monkeypatch) -> None:
+    """`POST /train` on raw exams with class labels or points; the model that is served is another one afterwards."""
+    content = json.loads((exported / "configs/train.json").read_text())
+    offered = "LabelledDataset" in content["train"]["dataset"]["_target_"]
+    assert offered == (exported.name in LABELLED)
+    if not offered:
+        return
+    served = Path(shutil.copytree(exported, tmp_path / exported.name))
+    ultrasound = "ultrasound" in exported.name
+    cohort = request.getfixturevalue("ultrasound_cohort" if ultrasound else "phantom_cohort")
+    source, items = cohort.load(), []
+    for exam in source.exams[:8]:
+        if ultrasound and not (exam.healthy() or exam.lesions):
+            continue
+        label = {side: breast["malignant"] for side, breast in exam.breasts.items()}
+        if ultrasound:
+            label = {"label": int(bool(exam.lesions)), "points": [list(point) for _, point in exam.points()]}
+        image = source.path(exam, "image" if ultrasound else "post1")
+        shown = tmp_path / "studies" / f"{exam.exam_id}{''.join(image.suffixes)}"
+        shown.parent.mkdir(exist_ok=True)
+        shutil.copy(image, shown)
+        if not ultrasound:
+            shutil.copytree(image.parent, shown.parent / f"{exam.exam_id}.exam")
+        stored = tmp_path / "studies" / f"{exam.exam_id}.json"
+        stored.write_text(json.dumps(label))
+        items.append({"image": str(shown), "label": str(stored)})
+    before = (served / "models/model.pt").read_bytes()
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    for _ in range(2):  # a later request goes on from the model that an earlier one left
+        post_train(served, items[:-2], items[-2:])
+        after = (served / "models/model.pt").read_bytes()
+        assert after != before
+        before = after
+    answer = infer(served, items[0]["image"])["result"]["probability"]
+    assert 0 <= answer <= 1 and answer != infer(exported, items[0]["image"])["result"]["probability"]
+    assert not any((tmp_path / "empty").iterdir())
