@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import shutil
 import subprocess
 import warnings
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,139 +15,18 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-import yaml
-from commands import ROOT
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.bundle.scripts import ckpt_export, verify_metadata, verify_net_in_out
 from monai_label import infer
 from monai_label import train as post_train
+from tiny_exports import METRICS
 
 from pipeline.__main__ import main
 
 pytestmark = pytest.mark.slow
 
-BUNDLES = [p.name for p in sorted((ROOT / "bundles").iterdir()) if (p / "configs" / "inference.yaml").is_file()]
-METRICS = {"auroc": 0.81, "accuracy": 0.72, "sensitivity": 0.63, "specificity": 0.84}
 HEADINGS = ["Model Overview", "Install", "This model", "Data", "Training configuration", "Input", "Output",
             "Performance", "MONAI Bundle Commands", "Execute training", "Execute inference", "References", "License"]
-
-
-@dataclass
-class Tiny:
-    """What a bundle is trained on here: its variant, stages and settings."""
-
-    variant: str
-    stages: dict[str, tuple[list[str], dict[str, Any]]]
-    prepared: dict[str, Any] = field(default_factory=dict)
-    evaluated: dict[str, Any] = field(default_factory=dict)
-    row: str = ""
-
-
-@pytest.fixture(scope="module")
-def tiny(tiny_prepared, tiny_lesions, tiny_exams, tiny_crops, tiny_views) -> dict[str, tuple[Path, Tiny]]:
-    """Of each bundle a prepared dataset, and settings for one epoch of seconds."""
-    mammography = {"layers": 18, "widen": 0.125, "width": 48, "size": 48, "padding": 4}
-    return {
-        "breast_mri_curriculum": (tiny_prepared, Tiny(
-            "naive_1e-4", {"breasts": (["train", "naive"], {})}, {"matrix": [128, 128, 8], "rows": 64},
-            {"spread": 2.0, "map": "without"})),
-        "breast_mri_transfer": (tiny_lesions, Tiny(
-            "pre+post4+sub", {"train": (["train"], {"channels": ["pre", "post4", "sub"], "image_size": 64,
-                                                            "weights": None})},
-            {"patch_size": 12, "iterations": [2], "shrink_factor": [1, 1, 1], "channels": ["pre", "post1", "t2"]})),
-        "breast_mri_doubly_deep": (tiny_exams, Tiny(
-            "t2-t0", {"train": (["train"], {"input": "t2-t0", "trunk": [4, 8], "blocks": [1, 1], "depth_channels": 4,
-                                            "recompute": 1})})),
-        "breast_ultrasound_center_point": (tiny_crops, Tiny(
-            "center_point", {"train": (["train"], {"shape": [8, 32, 32], "widths": [4, 4, 4, 4]})}, {},
-            {"step": [8, 16, 16]}, "center")),
-        "mammography_attention": (tiny_views, Tiny(
-            "image_labels", {"holistic": (["train"], mammography),
-                             "attention": (["train", "attention"], {**mammography, "region": 64})}, row="ensemble")),
-    }
-
-
-def train(bundle: str, configs: list[str], folder: Path, dataset: Path, **settings: Any) -> Path:
-    """One stage in this process, as `python -m monai.bundle run`; returns its weights."""
-    files = [str(ROOT / "bundles" / bundle / "configs" / f"{name}.yaml") for name in configs]
-    files.append(str(ROOT / "bundles" / "common" / "smoke.yaml"))  # whatever the bundle
-    given = {"fold": 0, "quiet": True, **settings, "dataset_dir": str(dataset), "output_dir": str(folder),
-             "ckpt_dir": str(folder)}
-    workflow = ConfigWorkflow(files, workflow_type="train", logging_file=False, model_name="model.pt",
-                              bundle_root=str(ROOT / "bundles" / bundle), **given)
-    workflow.initialize()
-    workflow.run()
-    workflow.finalize()
-    return folder / "model.pt"
-
-
-def study(bundle: str, folder: Path, dataset: Path, told: Tiny) -> Path:
-    """A study's folder as `python -m pipeline study` leaves it, each stage trained for an epoch."""
-    place, given = folder / told.variant / "fold0", {}
-    for name, (configs, settings) in told.stages.items():
-        if "attention" in configs:
-            from pipeline.mammography import regions
-            from pipeline.prepare import cases
-
-            middle = {regions.image_key(c): {"center": [64.0, 40.0], "score": 0.0, "array": c["sha256"]}
-                      for c in cases.load(dataset)["images"]}
-            regions.save(place / "regions.json", regions.identity(given["holistic"], 48, 48, 0), middle)
-            settings = {**settings, **given, "regions": str(place / "regions.json")}
-        given[name] = str(train(bundle, configs, place / name, dataset, **settings))
-    (folder / "prepared").mkdir()
-    (folder / "prepared" / "config.yaml").write_text(yaml.safe_dump(told.prepared))
-    (place / "config.evaluate.yaml").write_text(yaml.safe_dump(told.evaluated))
-    rows = [("split", "label", "score", "variant"), ("validation", 0, 0.125, "x"), ("validation", 1, 0.25, "x"),
-            ("validation", 0, 0.375, told.row), ("validation", 1, 0.625, told.row), ("test", 1, 0.9, told.row)]
-    with (place / "predictions.csv").open("w") as file:
-        csv.writer(file).writerows(rows if told.row else [row[:3] for row in [rows[0], *rows[3:]]])
-    row = told.row or told.variant
-    (folder / "metrics.json").write_text(json.dumps({"final": {}, "variants": {
-        row: {name: {"mean": value} for name, value in METRICS.items()}}}))
-    (folder / "study.json").write_text(json.dumps({
-        "bundle": bundle, "preset": "demo", "unit": "breast", "folds": [0], "final_fold": None,
-        "variants": {told.variant: {}}, "dataset": {"name": "tiny", "exams": 12, "patients": 12, "synthetic": True}}))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def work(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("exports")
-
-
-@pytest.fixture(scope="module", params=BUNDLES)
-def exported(request, tiny, work) -> Path:
-    """A bundle's export, moved to where it was not made."""
-    if request.param not in tiny:
-        pytest.fail(f"{request.param}: say in `tiny` how it is trained for one epoch")
-    run = study(request.param, work / request.param, *tiny[request.param])
-    made = work / "made" / request.param
-    assert main(["export", f"bundles/{request.param}", "--run", str(run), "--fold", "0", "--variant",
-                 tiny[request.param][1].variant, "-o", str(made)]) == 0
-    return Path(shutil.move(made / request.param, work / "moved" / request.param))
-
-
-@pytest.fixture
-def exam(exported, request, tmp_path) -> Path:
-    """An exam as hosts have it: the image that viewers show, what belongs to it beside it; and an empty folder."""
-    shown = tmp_path / "studies" / "p1"
-    shown.parent.mkdir()
-    modality = json.loads((exported / "configs/metadata.json").read_text())["network_data_format"]["inputs"]["image"]
-    if modality["modality"] == "US":
-        cohort = request.getfixturevalue("ultrasound_cohort")
-        return Path(shutil.copy(cohort.path(0), shown.with_suffix(".nrrd")))
-    cohort = request.getfixturevalue({"MR": "phantom_cohort", "MG": "mammography_cohort"}[modality["modality"]])
-    first = next(e for e in cohort.load().exams if e.lesions or modality["modality"] == "MG")
-    files = {name: cohort.load().path(first, name) for name in first.images}
-    for name, path in files.items():
-        target = shown.with_suffix(".exam") / f"{name}{''.join(path.suffixes)}"
-        target.parent.mkdir(exist_ok=True)
-        shutil.copy(path, target)
-    if first.lesions:
-        lines = ["x_mm,y_mm,z_mm", *(",".join(map(str, point)) for _, point in first.points())]
-        shown.with_suffix(".lesions.csv").write_text("\n".join(lines) + "\n")
-    one = files["post1" if "post1" in files else "R-MLO"]
-    return Path(shutil.copy(one, shown.with_suffix("".join(one.suffixes))))
 
 
 def test_every_host_gives_the_same_answer(exported, exam, tmp_path, monkeypatch) -> None:
