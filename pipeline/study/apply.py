@@ -20,23 +20,23 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline import datalist
-from pipeline.datalist import APART, Datalist
+from pipeline.datalist import Datalist
 from pipeline.errors import InputError
 from pipeline.files.atomic import write_json
 from pipeline.files.receipts import digest_of
 from pipeline.names import is_name
-from pipeline.prepare.cases import assignment, load
+from pipeline.prepare.cases import load
+from pipeline.study.cohort import demand_fit, for_every_fold, unit_of
 from pipeline.study.engines.local import Runner, cores
 from pipeline.study.plan import read_config
 from pipeline.study.record import SCHEMA as STUDY
 from pipeline.study.record import dataset, listed_inputs, prepared_inputs
 from pipeline.study.step import Step
-from transforms.load import image_digest, size_and_time
 
 SCHEMA = "breast-bundles/applied/1"
 FOLDER, RECORD = "applied", "applied.json"
@@ -176,10 +176,10 @@ def main(run: Path, path: Path, jobs: int | None) -> int:
     if not trained:
         raise InputError(f"{run.name}: no fold of this study has been trained and evaluated; {_AGAIN}")
     own, count = load(run / "prepared"), len(trained)
-    _demand_fit(applied, own)
+    demand_fit(applied.source, run, own, applied.study["bundle"])
     chains = [chain for which in trained if (chain := applied.chain(*which))]
     applied.place.mkdir(parents=True, exist_ok=True)
-    datalist.save(_tested_by_all(applied.source, own), applied.place / "cohort.json")
+    datalist.save(for_every_fold(applied.source, own), applied.place / "cohort.json")
     runner = Runner(jobs)
     before = applied.preparation()
     combined = [which for which in trained if which[0] not in applied.left_out and not applied.chain(*which)]
@@ -208,58 +208,9 @@ def _study(run: Path) -> dict[str, Any]:
     raise InputError(f"{run.name}: no study (study.json); with --apply, name the --out of a `python -m pipeline study`")
 
 
-def _demand_fit(applied: Applied, own: Mapping[str, Any]) -> None:
-    """Refuse exams that the study's networks cannot read, or that are the study's own.
-
-    Raises:
-        InputError: names the first exam.
-    """
-    study, source = applied.study, applied.source
-    if source.modality != own["modality"]:
-        raise InputError(f"{source.name}: its images are {source.modality}, {study['bundle']} takes {own['modality']}; "
-                         "give another cohort's list")
-    records = sorted((applied.run / "prepared" / "records").glob("*.json"))
-    known: dict[int, dict[str, str]] = {}
-    shared: set[str] | None = None
-    for record in records:
-        try:
-            sources = json.loads(record.read_text(encoding="utf-8"))["sources"]
-        except (OSError, ValueError, KeyError, TypeError):
-            raise InputError(f"prepared/records/{record.name}: damaged; {_AGAIN}") from None
-        shared = set(sources) if shared is None else shared & set(sources)
-        for image in sources.values():
-            known.setdefault(image["bytes"], {})[image["sha256"]] = record.stem
-    if shared is None:
-        raise InputError(f"{applied.run.name}: prepared/records is empty, and it cannot be told whose exams were "
-                         f"trained on; {_AGAIN}")
-    same = {}
-    for exam in source.exams:
-        if source.modality != "MG" and (lacking := sorted(shared - set(exam.images))):
-            raise InputError(f"exam {exam.exam_id}: has no {', '.join(lacking)}, which {study['bundle']} was trained "
-                             f"with; leave it out, or give its images (its list names {', '.join(exam.images)})")
-        for name in exam.images:
-            if (path := source.path(exam, name)).exists() and (
-                    found := known.get(size_and_time(path)[0])) and image_digest(path) in found:
-                same[exam.exam_id] = found[image_digest(path)]
-                break
-    if same:
-        first, its = next(iter(same.items()))
-        more = f", and {len(same) - 1} more are such" if len(same) > 1 else ""
-        raise InputError(f"exam {first}: has an image of the study's own exam {its}{more}; a cohort is external "
-                         "without exams of the study: leave them out")
-
-
-def _tested_by_all(source: Datalist, own: Mapping[str, Any]) -> Datalist:
-    """The list as one whose exams every fold of the study tests."""
-    unit = next(key for key, value in own.items() if isinstance(value, list))
-    exams = [replace(exam, fold=0, validation_folds=[], held_out=False) for exam in source.exams]
-    return replace(source, exams=exams, folds={"count": own["folds"]["count"], APART: assignment(own, unit)})
-
-
 def _write_record(applied: Applied, which: list[tuple[str, int]]) -> None:
     own = load(applied.run / "prepared")
-    unit = next(key for key, value in own.items() if isinstance(value, list))
-    patients = {case["patient_id"] for case in own[unit]}
+    patients = {case["patient_id"] for case in own[unit_of(own)]}
     folds: dict[str, list[int]] = {}
     for variant, fold in which:
         folds.setdefault(variant, []).append(fold)
