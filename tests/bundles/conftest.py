@@ -28,7 +28,7 @@ def tiny(tiny_prepared, tiny_lesions, tiny_exams, tiny_crops, tiny_views) -> dic
             "t2-t0", {"train": (["train"], {"input": "t2-t0", "trunk": [4, 8], "blocks": [1, 1], "depth_channels": 4,
                                             "recompute": 1})})),
         "breast_ultrasound_center_point": (tiny_crops, Tiny(
-            "center_point", {"train": (["train"], {"shape": [8, 32, 32], "widths": [4, 4, 4, 4]})},
+            "center_point", {"train": (["train"], {"shape": [8, 32, 32], "widths": [4, 4, 4, 4], "max_pool": False})},
             {"crop": [10, 40, 40], "healthy": 2},
             {"step": [8, 16, 16]}, "center")),
         "mammography_attention": (tiny_views, Tiny(

@@ -139,14 +139,14 @@ def texts(content: Any) -> list[str]:
     return [content] if isinstance(content, str) else []
 
 
-def test_the_zoo_s_rules_hold(exported, tiny, exam, tmp_path, monkeypatch) -> None:
+def test_the_zoo_s_rules_hold(exported, tiny, exam, tmp_path) -> None:
     """What the model zoo's continuous integration and reviewers ask of a bundle, beyond MONAI's own checks."""
     configs = {path.stem: json.loads(path.read_text()) for path in (exported / "configs").glob("*.json")}
     meta, inference, training = configs["metadata"], configs["inference"], configs["train"]
     files = {path.relative_to(exported).as_posix() for path in exported.rglob("*") if path.is_file()}
     assert {"LICENSE", "configs/metadata.json", "configs/logging.conf", "docs/README.md", "docs/data_license.txt",
             "models/model.pt"} <= files
-    assert not [name for name in files if Path(name).suffix in (".yml", ".yaml", ".pyc")]  # one form of each config
+    assert not [name for name in files - {"large_files.yml"} if Path(name).suffix in (".yml", ".yaml", ".pyc")]
     assert not any((exported / name).exists() for name in ("transforms", "pipeline", "data_lists", "scripts"))
     assert exported.name == exported.name.lower() and "Apache License" in (exported / "LICENSE").read_text()
     headings = [line.lstrip("# ") for line in (exported / "docs/README.md").read_text().splitlines()
@@ -175,11 +175,8 @@ def test_the_zoo_s_rules_hold(exported, tiny, exam, tmp_path, monkeypatch) -> No
     named = [text.rpartition("/")[2].rstrip("'") for text in texts(configs["evaluate"]) if "/models/" in text]
     assert set(named) <= set(weights)
     dataset, told = tiny[exported.name]
-    (tmp_path / "regions.json").write_text("{}")
     given = {key: None for key in ("weights", "backbone") if key in training}
     given |= {key: value for stage in told.stages.values() for key, value in stage[1].items() if key in training}
-    if "regions" in training:
-        pytest.fail("the export trains what rests on regions")
     workflow = ConfigWorkflow(str(exported / "configs/train.json"), meta_file=str(exported / "configs/metadata.json"),
                               logging_file=str(exported / "configs/logging.conf"), workflow_type="train",
                               bundle_root=str(exported), dataset_dir=str(dataset), output_dir=str(tmp_path / "out"),

@@ -49,7 +49,9 @@ def cohorts(run: Run, scored: Mapping[str, Scored], count: int, seed: int) -> di
                                    {fold: cuts["youden"] for fold, cuts in
                                     zip(run.folds, scored[name].thresholds, strict=True)}, count, seed)
                     for name in run.variants if run.homes[name] in record["folds"]}
-        found[path.parent.name] = {**{key: record[key] for key in ("dataset", "left_out", "patients_of_the_same_name")},
+        about = {key: record["dataset"].get(key) for key in ("name", "exams", "patients", "synthetic")}
+        found[path.parent.name] = {"dataset": about, "left_out": record["left_out"],
+                                   "patients_of_the_same_name": record["patients_of_the_same_name"],
                                    "variants": {name: entry for name, entry in variants.items() if entry}}
     return found
 
@@ -99,7 +101,7 @@ def _variant(run: Run, place: Path, folds: list[int], name: str, cuts: Mapping[i
         "calibration_error": calibration_error(bins), "threshold": cut,
         "folds": {fold: told[fold] for fold in own},
     }
-    entry |= {"over_folds": None, "final": told.get(final)}
+    entry |= {"over_folds": None, "final": told[final] if final in told else None}
     if own:
         values, drawn = [areas[fold][0] for fold in own], np.stack([areas[fold][1] for fold in own])
         entry["over_folds"] = {**fold_summary(values, drawn), "ci95": area_interval(values, drawn, [label])}
