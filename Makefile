@@ -89,7 +89,7 @@ test-fast: $(VENV)/.test  ## the tests that take under four minutes together
 	$(PYTEST) -m "not slow and not e2e and not alone"
 
 e2e: $(VENV)/.test  ## server, browser, cluster, container, long fuzz and kills; what is not installed is skipped with its reason
-	$(BIN)/python -m pytest -q -m e2e || [ $$? -eq 5 ]
+	LABEL_PYTHON=$${LABEL_PYTHON:-$(wildcard $(abspath $(LABEL))/bin/python)} $(BIN)/python -m pytest -q -m e2e || [ $$? -eq 5 ]
 
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """An export of each bundle in MONAI Label's own server: what viewers ask of it, and what it must not say.
 
-`LABEL_PYTHON` names the interpreter of the server's environment; `make label-demo` makes one.
+`LABEL_PYTHON` names the interpreter of the server's environment; `make label-demo` makes one, which `make e2e` takes.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def _variant(run: Run, place: Path, folds: list[int], name: str, cuts: Mapping[i
         "calibration_error": calibration_error(bins), "threshold": cut,
         "folds": {fold: told[fold] for fold in own},
     }
-    entry |= {"over_folds": None, "final": told[final] if final in told else None}
+    entry |= {"over_folds": None, "final": next((told[fold] for fold in told if fold == final), None)}
     if own:
         values, drawn = [areas[fold][0] for fold in own], np.stack([areas[fold][1] for fold in own])
         entry["over_folds"] = {**fold_summary(values, drawn), "ci95": area_interval(values, drawn, [label])}
