@@ -19,7 +19,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.bundle.scripts import ckpt_export, verify_metadata, verify_net_in_out
 from monai_label import infer
 from monai_label import train as post_train
-from tiny_exports import METRICS
+from tiny_exports import METRICS, labelled
 
 from pipeline.__main__ import main
 
@@ -215,24 +215,8 @@ def test_monai_label_trains_where_it_is_offered(exported, request, tmp_path, mon
     if not offered:
         return
     served = Path(shutil.copytree(exported, tmp_path / exported.name))
-    ultrasound = "ultrasound" in exported.name
-    cohort = request.getfixturevalue("ultrasound_cohort" if ultrasound else "phantom_cohort")
-    source, items = cohort.load(), []
-    for exam in source.exams[:8]:
-        if ultrasound and not (exam.healthy() or exam.lesions):
-            continue
-        label = {side: breast["malignant"] for side, breast in exam.breasts.items()}
-        if ultrasound:
-            label = {"label": int(bool(exam.lesions)), "points": [list(point) for _, point in exam.points()]}
-        image = source.path(exam, "image" if ultrasound else "post1")
-        shown = tmp_path / "studies" / f"{exam.exam_id}{''.join(image.suffixes)}"
-        shown.parent.mkdir(exist_ok=True)
-        shutil.copy(image, shown)
-        if not ultrasound:
-            shutil.copytree(image.parent, shown.parent / f"{exam.exam_id}.exam")
-        stored = tmp_path / "studies" / f"{exam.exam_id}.json"
-        stored.write_text(json.dumps(label))
-        items.append({"image": str(shown), "label": str(stored)})
+    cohort = request.getfixturevalue("ultrasound_cohort" if "ultrasound" in exported.name else "phantom_cohort")
+    items = labelled(cohort.load(), tmp_path / "studies")
     before = (served / "models/model.pt").read_bytes()
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")

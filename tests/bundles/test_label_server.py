@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 from monai_label import infer as infer_here
+from tiny_exports import labelled
 
 from pipeline.serve.label import call, infer, server, train, trains_on_raw_exams, upload
 
@@ -73,27 +73,16 @@ def test_it_trains_on_labels_that_readers_stored(python, exported, request, tmp_
     """Class labels of exams through the datastore, `POST /train`, and another answer than before."""
     if not trains_on_raw_exams(exported):
         pytest.skip("is not offered for training")
-    ultrasound = "ultrasound" in exported.name
-    source = request.getfixturevalue("ultrasound_cohort" if ultrasound else "phantom_cohort").load()
-    studies, labels = tmp_path / "studies", {}
-    studies.mkdir()
-    for exam in [each for each in source.exams if not ultrasound or each.lesions or each.healthy()][:8]:
-        image = source.path(exam, "image" if ultrasound else "post1")
-        shutil.copy(image, studies / f"{exam.exam_id}{''.join(image.suffixes)}")
-        points = [list(point) for _, point in exam.points()]
-        label = {"label": int(bool(points)), "points": points} if ultrasound else {
-            side: each["malignant"] for side, each in exam.breasts.items()}
-        if not ultrasound:
-            shutil.copytree(image.parent, studies / f"{exam.exam_id}.exam")
-        (tmp_path / f"{exam.exam_id}.json").write_text(json.dumps(label))
-        labels[exam.exam_id] = tmp_path / f"{exam.exam_id}.json"
-    first = next(iter(labels))
-    with server(python, [exported], studies, tmp_path / "server.log") as address:
-        before = json.loads(infer(address, exported.name, first)[1])["probability"]
-        for name, path in labels.items():
-            assert upload(f"{address}/datastore/label?image={name}&tag=final", "PUT", "label", [path])[0] == 200
+    cohort = request.getfixturevalue("ultrasound_cohort" if "ultrasound" in exported.name else "phantom_cohort")
+    items = labelled(cohort.load(), tmp_path / "studies")
+    names = [Path(item["label"]).stem for item in items]
+    with server(python, [exported], tmp_path / "studies", tmp_path / "server.log") as address:
+        before = json.loads(infer(address, exported.name, names[0])[1])["probability"]
+        for name, item in zip(names, items, strict=True):
+            place = f"{address}/datastore/label?image={name}&tag=final"
+            assert upload(place, "PUT", "label", [Path(item["label"])])[0] == 200
         ended = train(address, exported.name, max_epochs=1, val_split=0.34, device="cpu", multi_gpu=False,
                       pretrained=True, tracking="None")
         assert ended["status"] == "DONE", ended["details"]
-        after = json.loads(infer(address, exported.name, first)[1])["probability"]
+        after = json.loads(infer(address, exported.name, names[0])[1])["probability"]
         assert 0 <= after <= 1 and after != before

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 from monai.bundle import ConfigWorkflow
+
+from pipeline.datalist import Datalist
 
 ROOT = Path(__file__).parents[2]
 BUNDLES = [p.name for p in sorted((ROOT / "bundles").iterdir()) if (p / "configs" / "inference.yaml").is_file()]
@@ -68,3 +71,24 @@ def study(bundle: str, folder: Path, dataset: Path, told: Tiny) -> Path:
         "bundle": bundle, "preset": "demo", "unit": "breast", "folds": [0], "final_fold": None,
         "variants": {told.variant: {}}, "dataset": {"name": "tiny", "exams": 12, "patients": 12, "synthetic": True}}))
     return folder
+
+
+def labelled(source: Datalist, studies: Path, each: int = 4) -> list[dict[str, str]]:
+    """Exams as a server's studies have them, every other one positive, and beside the folder their labels."""
+    studies.mkdir()
+    ultrasound = source.modality == "US"
+    positive = [exam for exam in source.exams if (exam.lesions if ultrasound else exam.worst_label() == 2)]
+    negative = [exam for exam in source.exams if (exam.healthy() if ultrasound else exam.worst_label() < 2)]
+    items = []
+    for exam in (exam for pair in zip(positive[:each], negative[:each], strict=False) for exam in pair):
+        image = source.path(exam, "image" if ultrasound else "post1")
+        shown, label = studies / f"{exam.exam_id}{''.join(image.suffixes)}", studies.parent / f"{exam.exam_id}.json"
+        shutil.copy(image, shown)
+        if ultrasound:
+            points = [list(point) for _, point in exam.points()]
+            label.write_text(json.dumps({"label": int(bool(points)), "points": points}))
+        else:
+            shutil.copytree(image.parent, studies / f"{exam.exam_id}.exam")
+            label.write_text(json.dumps({side: breast["malignant"] for side, breast in exam.breasts.items()}))
+        items.append({"image": str(shown), "label": str(label)})
+    return items
