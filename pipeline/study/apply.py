@@ -124,6 +124,8 @@ class Applied:
         paths = dict(self._places(content, home))
         again = {key: self._anew(rest) for key, rest in paths.items()}
         given = {**again, **settings, "output_dir": folder}
+        if "train" in content:  # nothing is trained, but a config makes its loader, and no exam of a cohort trains
+            given["train#dataset#data"] = "@validate#dataset#data"
         command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(_record(home))]
         for key, value in given.items():
             command += [f"--{key}", str(value)]

@@ -44,7 +44,8 @@ def write_study(run: Path, contrasts: tuple[str, ...] = ("pre", "post1")) -> Pat
             record(run, f"{place}/train", "config.yaml", "run: [$@train#trainer.run()]\n")
             record(run, f"{place}/find", "config.find.yaml", f"model: {THEN}/{place}/train/model.pt\nrun: [$look()]\n")
             folder = record(run, place, "config.evaluate.yaml", f"fold: {fold}\nmodel: {THEN}/{place}/train/model.pt\n"
-                            f"dataset_dir: {THEN}/prepared\n{extra}run: [$@validate#evaluator.run()]\n")
+                            f"dataset_dir: {THEN}/prepared\n{extra}train: {{dataset: {{data: $cases}}}}\n"
+                            "run: [$@validate#evaluator.run()]\n")
             write_predictions(run, variant, fold, [0.5, 0.5], [0, 1], [0.5], [1])
             Step("evaluate", folder, []).finish("inputs", 1.0)
         write_json(run / "mean" / f"fold{fold}" / "weights.json",

@@ -76,6 +76,7 @@ def test_what_the_study_recorded_is_run_on_the_other_exams(tmp_path, played, cap
     found = by_folder[str(place / "finds/fold1")]
     assert found["--config_file"] == str(run / "finds/fold1/config.evaluate.yaml")
     assert found["--dataset_dir"] == str(place / "prepared")
+    assert found["--train#dataset#data"] == "@validate#dataset#data" and "--train#dataset#data" not in prepare
     assert found["--model"] == str(run / "finds/fold1/train/model.pt")  # where the study is now
     assert found["--found"] == str(place / "finds/fold1/find/found.json")  # of these exams
     assert by_folder[str(place / "finds/fold1/find")]["--model"] == str(run / "finds/fold1/train/model.pt")
