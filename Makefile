@@ -68,7 +68,8 @@ SERVED := breast_mri_curriculum:$(DEMO)/run:$(DEMO)/cohort.json breast_mri_doubl
 
 label-demo: venv  ## serve what the demos trained with MONAI Label on loopback, ask each model, show the answers, stop
 	test -x $(LABEL)/bin/python || $(PYTHON) -m venv $(LABEL)
-	$(LABEL)/bin/pip install --quiet --constraint $(CONSTRAINTS) --requirement docker/label-constraints.txt .
+	$(LABEL)/bin/python -m pipeline.install --torch $(TORCH) --index $(TORCH_INDEX) --constraint $(CONSTRAINTS)
+	$(LABEL)/bin/pip install --quiet --constraint $(CONSTRAINTS) --requirement docker/label-constraints.txt
 	$(LABEL)/bin/pip install --quiet --no-deps monailabel==0.8.5 torchvision==0.28.0
 	pairs=""; for each in $(SERVED); do IFS=: read bundle run list <<< "$$each"; \
 	  if [ -f $$run/study.json ]; then fold=""; case $$bundle in breast_ultrasound*) ;; *) fold="--fold 0";; esac; \
@@ -88,7 +89,7 @@ test-fast: $(VENV)/.test  ## the tests that take under four minutes together
 	$(PYTEST) -m "not slow and not e2e and not alone"
 
 e2e: $(VENV)/.test  ## server, browser, cluster, container, long fuzz and kills; what is not installed is skipped with its reason
-	$(BIN)/python -m pytest -q -m e2e || [ $$? -eq 5 ]
+	LABEL_PYTHON=$${LABEL_PYTHON:-$(wildcard $(abspath $(LABEL))/bin/python)} $(BIN)/python -m pytest -q -m e2e || [ $$? -eq 5 ]
 
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .

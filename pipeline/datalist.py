@@ -39,6 +39,8 @@
   In every other fold the exam is trained on.
 * With a held-out test set, `folds.count` is one more than the folds of the cross-validation: the last fold trains on
   all of them and tests the exams with `held_out`, which play no part in any other fold.
+* `folds.apart`: no exam has a part in these folds, and every one of them tests all. It is the digest of the folds of
+  another dataset, whose networks score these exams.
 * `spacing_mm` is the distance between voxels along the file's axes, where its header has lost it.
 """
 
@@ -64,6 +66,7 @@ MODALITIES = ("MR", "US", "MG")
 SIDES = ("L", "R")
 MASK = "lesions_mask"  # the image that holds, in each voxel, 0 or the id of a lesion
 SPLITS = ("train", "validation", "test")
+APART = "apart"  # of `folds`: the exams are another dataset's, see above
 # What the group `detection` of an examination can say: no cancer; one that it found; one of the interval after it; or
 # one that was found at a later examination. Empty: not known, and a malignant breast counts as found.
 NEGATIVE, SCREEN, INTERVAL, PRIOR = DETECTIONS = ("negative", "screen", "interval", "prior")
@@ -160,6 +163,11 @@ class Datalist:
     def path(self, exam: Exam, image: str) -> Path:
         """Where one image of an exam lies on disk."""
         return self.root / exam.images[image]
+
+    def splits(self, exam: Exam) -> list[str]:
+        """The part that an exam plays in each fold."""
+        count = self.folds.get("count", 0)
+        return ["test"] * count if APART in self.folds else [exam.split(fold) for fold in range(count)]
 
 
 def image_shape(path: Path | str) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.datalist import SPLITS
+from pipeline.datalist import APART, SPLITS
 from pipeline.errors import InputError
 from pipeline.files.atomic import write_json
 from pipeline.files.receipts import demand, digest, digest_of, is_sealed, sealed
@@ -57,7 +57,12 @@ def load(folder: Path | str) -> dict[str, Any]:
 
 
 def assignment(content: Mapping[str, Any], unit: str) -> str:
-    """Digest of which patients a fold trains on, validates and tests: what weights must not be mixed over."""
+    """Digest of which patients a fold trains on, validates and tests: what weights must not be mixed over.
+
+    Exams that are apart from another dataset's folds may be scored by the weights of these.
+    """
+    if APART in content["folds"]:
+        return str(content["folds"][APART])
     return digest_of(sorted({(case["patient_id"], tuple(case["splits"])) for case in content[unit]}))
 
 

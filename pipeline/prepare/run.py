@@ -161,7 +161,7 @@ def _collect(source: Datalist, exams: Sequence[Exam], records: Path, parameters:
     for exam in exams:
         record = told[exam.exam_id]
         about = {"exam_id": exam.exam_id, "patient_id": exam.patient_id, "groups": exam.groups,
-                 "splits": [exam.split(fold) for fold in range(source.folds.get("count", 0))]}
+                 "splits": source.splits(exam)}
         digests = {array["image"]: array["sha256"] for array in record["arrays"].values()}
         cases += [{**about, **case, "sha256": digests[case["image"]]} for case in unit.cases(exam, record)]
     unit.tell(cases, list(told.values()))

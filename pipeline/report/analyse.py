@@ -33,6 +33,7 @@ from pipeline.metrics import (
     youden_threshold,
     z_test,
 )
+from pipeline.report.parts.cohorts import cohorts
 from pipeline.report.parts.curves import learning_curves
 from pipeline.report.parts.points import points
 from pipeline.report.parts.readers import readers
@@ -124,6 +125,7 @@ def _results(run: Run, count: int, seed: int) -> dict[str, Any]:
         "readers": readers(run, count, seed),
         "subgroups": subgroups(run, count, seed),
         "final": _final(run, count, seed),
+        "cohorts": cohorts(run, scored, count, seed),
         "localisation": {name: found for name in run.variants if (found := _localisation(run, name))},
     }
 

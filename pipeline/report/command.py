@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from pipeline.errors import InputError
 from pipeline.files.atomic import write_json, write_text
 from pipeline.report.analyse import analyse
 from pipeline.report.exams import write_exams
-from pipeline.report.page import confidence, plus_minus, render
+from pipeline.report.page import confidence, number, plus_minus, render
 from pipeline.report.parts.readers import cuts
 from pipeline.report.predictions import Run, load_run
 from pipeline.report.tasks import by_task
@@ -39,6 +40,8 @@ def main(args: argparse.Namespace) -> int:
     write_json(args.run / "metrics.json", metrics)
     write_text(args.run / "report.html", page)
     print(table_text(run, metrics))
+    for line in cohort_lines(metrics):
+        print(line)
     for note in metrics["notes"]:
         print(f"note: {note}")
     print(f"report: {args.run / 'report.html'}")
@@ -53,6 +56,14 @@ def table_text(run: Run, metrics: dict[str, Any]) -> str:
     for other in others:
         lines += ["", other.task, *_aligned(other.study, metrics["tasks"][other.task])]
     return "\n".join(lines)
+
+
+def cohort_lines(metrics: dict[str, Any]) -> Iterator[str]:
+    """A line a variant on each other cohort: AUROC of the mean of the folds' scores."""
+    for cohort, told in metrics["cohorts"].items():
+        for entry in told["variants"].values():
+            yield (f"on {cohort}: {entry['label']}: AUROC {number(entry['auroc']['value'])}, 95 % interval "
+                   f"{confidence(entry['auroc'])}, {entry['n']} cases")
 
 
 def _aligned(study: dict[str, Any], metrics: dict[str, Any]) -> list[str]:

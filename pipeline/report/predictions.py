@@ -99,9 +99,9 @@ def load_run(folder: Path | str) -> Run:
         more = f" and {len(missing) - 4} more" if len(missing) > 4 else ""
         raise InputError(f"{folder}: no predictions of {names}{more}; {AGAIN}")
     for place in {p.parent for folds in paths.values() for p in folds.values()}:
-        _demand_whole(folder, place)
+        demand_whole(folder, place)
     tasks = _tasks(study, paths)
-    tables = {v: {f: _read_table(path, f, v) for f, path in folds.items()} for v, folds in paths.items()}
+    tables = {v: {f: read_table(path, f, v) for f, path in folds.items()} for v, folds in paths.items()}
     if "screening" in study:
         _keep_common(tables)
     last = {} if final is None else {v: folds.pop(final) for v, folds in tables.items()}
@@ -133,7 +133,7 @@ def _tasks(study: dict[str, Any], paths: dict[str, dict[int, Path]]) -> list[str
     return list(tasks)
 
 
-def _demand_whole(folder: Path, place: Path) -> None:
+def demand_whole(folder: Path, place: Path) -> None:
     """Refuse what was changed after the evaluation wrote it; predictions that no study made have no receipt."""
     step = Step("evaluate", place, [])
     if not (place / DONE).is_file():
@@ -179,7 +179,7 @@ def _read_study(path: Path) -> dict[str, Any]:
     return study
 
 
-def _read_table(path: Path, fold: int, variant: str) -> pd.DataFrame:
+def read_table(path: Path, fold: int, variant: str) -> pd.DataFrame:
     """One `predictions.csv`, checked: label and fold int, score and readers float, everything else text.
 
     Of a file with a column `variant`, the rows of that one.

@@ -13,6 +13,34 @@ from pipeline.serve.trained import Trained
 LARGE = 25 << 20  # bytes; larger files are listed apart, as the model zoo wants it
 SUMS = "SHA256SUMS"
 _SAYS = ("License", "References")
+_COMMANDS = """## MONAI Bundle Commands
+
+In this folder. PREPARED holds arrays of own exams, which `prepare.json` makes of a datalist (`python -m data_lists`).
+
+#### Execute preparation
+
+```sh
+python -m monai.bundle run --config_file configs/prepare.json --bundle_root . --datalist LIST.json --output_dir PREPARED
+```
+
+#### Execute training
+
+```sh
+python -m monai.bundle run --config_file configs/train.json --bundle_root . --dataset_dir PREPARED --fold 0 \\
+    --output_dir eval/train --ckpt_dir eval/train
+```
+
+#### Execute inference
+
+```sh
+python -m monai.bundle run --config_file configs/inference.json --bundle_root . --dataset_dir EXAM --output_dir OUT
+```
+
+Stages before this one, baselines and the study of all folds are run from the project's repository.
+"""
+
+
+_OWN = re.compile(r"(?:^|(?<=\n))(?:## )?MONAI Bundle Commands\n.*?(?=\n##? |\Z)", re.DOTALL)
 
 
 def metadata(content: Mapping[str, Any], inference: Mapping[str, Any], shape: list[int], trained: Trained,
@@ -38,14 +66,14 @@ def metadata(content: Mapping[str, Any], inference: Mapping[str, Any], shape: li
 
 def readme(text: str, name: str, trained: Trained, wheel: str) -> str:
     """The model card: the bundle's own, with what is to be installed and what this model is put behind its first
-    section; headings that the bundle lacks are added.
+    section, and the commands that run here instead of the repository's; headings that the bundle lacks are added.
     """
     text = re.sub(r" The bundle comes without trained weights[^.]*\.", "", text)
     first, mark, rest = text.partition("\n## ")
     lines = [first.rstrip(), "", "## Install", "", "The configs use the project's own library, which is on no package "
              "index and comes along:", "", "```sh", f"pip install wheels/{wheel}", "```", "", "## This model", "",
              *_about(trained), "", "```sh", f"python -m pipeline predict {name} EXAM -o OUT", "```", ""]
-    text = "\n".join(lines) + mark + rest
+    text = "\n".join(lines) + mark + _OWN.sub(lambda _: _COMMANDS, rest)
     for heading in _SAYS:
         if not any(line.lstrip("#").strip() == heading for line in text.splitlines() if line.startswith("#")):
             text = text.rstrip() + f"\n\n# {heading}\n\n" + (
@@ -78,12 +106,22 @@ def sums(folder: Path) -> str:
     return "".join(f"{_digest(path)}  {path.relative_to(folder).as_posix()}\n" for path in _files(folder))
 
 
-def large_files(folder: Path) -> str | None:
-    """The model zoo's `large_files.yml`; None where no file is that large."""
+def large_files(folder: Path, base: str = "") -> str | None:
+    """The model zoo's `large_files.yml`; None where no file is that large.
+
+    Args:
+        folder: of the export.
+        base: address under which the publisher puts these files, as they lie in the folder; empty: not known yet.
+    """
     large = [path for path in _files(folder) if path.stat().st_size > LARGE]
-    entries = [f'  - path: "{path.relative_to(folder).as_posix()}"\n    url: ""\n    hash_val: "{_digest(path)}"\n'
+    entries = [f'  - path: "{path.relative_to(folder).as_posix()}"\n    url: "{_url(base, path, folder)}"\n'
+               f'    hash_val: "{_digest(path)}"\n'
                '    hash_type: "sha256"\n' for path in large]
     return "large_files:\n" + "".join(entries) if entries else None
+
+
+def _url(base: str, path: Path, folder: Path) -> str:
+    return f"{base.rstrip('/')}/{path.relative_to(folder).as_posix()}" if base else ""
 
 
 def _files(folder: Path) -> list[Path]:

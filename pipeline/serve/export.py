@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from pipeline.training.settings import check_settings
 
 MARK = "export.json"  # in the folder: what we made, and may replace
 MODEL = "model.pt"  # the network's; MONAI Label takes the shortest name
+LABEL = "label_train.yaml"  # of a bundle that MONAI Label may train
 _PATHS = "$@bundle_root + '/models/{}'"
 
 
@@ -39,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "weights, as many as inference.yaml names, e.g. weights=model.pt; may be repeated")
     parser.add_argument("--overlay", type=Path, action="append", default=[], help="with --weights: config to merge "
                         "into inference, e.g. the sizes of the training; may be repeated")
+    parser.add_argument("--url", default="", metavar="BASE", help="address under which you publish large files, for "
+                        "large_files.yml: BASE/models/model.pt (default: left empty there)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="where the folder BUNDLE is put, or a .zip")
 
 
@@ -46,6 +50,8 @@ def main(args: argparse.Namespace) -> int:
     """Write the folder; returns 0."""
     from monai.bundle import ConfigParser  # slow to import
 
+    if args.url and not re.fullmatch(r"https?://[^\s\"\\\\]+", args.url):
+        raise InputError(f"--url {args.url[:60]}: give an address that begins with https://")
     configs = args.bundle / "configs"
     if not (configs / "inference.yaml").is_file():
         raise InputError(f"{args.bundle}: not a bundle (no configs/inference.yaml); name its folder")
@@ -55,7 +61,7 @@ def main(args: argparse.Namespace) -> int:
     inference = ConfigParser.load_config_files([str(p) for p in [configs / "inference.yaml", *args.overlay]])
     trained = _trained(args, inference)
     with _placed(args.output, args.bundle.resolve().name) as work:
-        _write(work, args.bundle, inference, trained)
+        _write(work, args.bundle, inference, trained, args.url)
         _check(work)
     config = args.output if args.output.suffix == ".zip" else args.output / args.bundle.resolve().name
     print(f"exported: {config}; try it: python -m pipeline predict {config} EXAM -o OUT")
@@ -115,7 +121,7 @@ def _placed(output: Path, name: str) -> Iterator[Path]:
     shutil.rmtree(around, ignore_errors=True)
 
 
-def _write(work: Path, bundle: Path, inference: dict[str, Any], trained: Trained) -> None:
+def _write(work: Path, bundle: Path, inference: dict[str, Any], trained: Trained, url: str) -> None:
     from monai.bundle import ConfigParser
 
     names = weight_names(inference)
@@ -131,8 +137,16 @@ def _write(work: Path, bundle: Path, inference: dict[str, Any], trained: Trained
     check_settings(inference)
     _json(work / "configs" / "inference.json", inference)
     for name, (paths, settings) in trained.configs.items():
+        label = bundle / "configs" / LABEL
+        if name == "train" and label.is_file():  # raw exams, too; at the sizes of the answers
+            told, known = read_config(label), read_config(paths[0])
+            settings = {**{key: inference[key] for key in told if key in inference},
+                        **{key: value for key, value in settings.items() if key not in told.keys() & known.keys()}}
+            paths = [*paths, label]
         base, *overlays = paths  # one alone may be an overlay itself, as evaluate.yaml is
         content = ConfigParser.load_config_files([str(p) for p in paths]) if overlays else dict(read_config(base))
+        if name == "evaluate":  # the weights that are here
+            content |= {key: inference[key] for key in names if key in content}
         _json(work / "configs" / f"{name}.json", _take(content, settings))
     shutil.copyfile(bundle / "configs" / "logging.conf", work / "configs" / "logging.conf")
     shutil.copyfile(bundle / "LICENSE", work / "LICENSE")
@@ -148,7 +162,7 @@ def _write(work: Path, bundle: Path, inference: dict[str, Any], trained: Trained
     text = (work / "docs" / "README.md").read_text(encoding="utf-8")
     write_text(work / "docs" / "README.md", card.readme(text, bundle.resolve().name, trained, library))
     _json(work / MARK, {"bundle": bundle.resolve().name, "version": __version__, **trained.about})
-    if (large := card.large_files(work)) is not None:
+    if (large := card.large_files(work, url)) is not None:
         write_text(work / "large_files.yml", large)
     write_text(work / card.SUMS, card.sums(work))
 

@@ -19,6 +19,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,14 +75,15 @@ def server(python: Path, exported: Sequence[Path], studies: Path, log: Path) -> 
         place = Path(work) / "app"
         shutil.copytree(app, place, ignore=shutil.ignore_patterns("model", "logs", "__pycache__"))
         for bundle in exported:
-            shutil.copytree(bundle, place / "model" / bundle.name)
+            copied = Path(shutil.copytree(bundle, place / "model" / bundle.name))
+            if not trains_on_raw_exams(copied):
+                (copied / "configs" / "train.json").unlink()  # what has one is offered for training
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         free.close()
         command = [str(python), "-m", "monailabel.main", "start_server", "--app", str(place), "--studies", str(studies),
                    "--host", "127.0.0.1", "--port", str(port)]
-        for name, value in (("models", ",".join(b.name for b in exported)), ("zoo_source", "local"), ("sam2", "false"),
-                            ("skip_trainers", "true")):
+        for name, value in (("models", ",".join(b.name for b in exported)), ("zoo_source", "local"), ("sam2", "false")):
             command += ["--conf", name, value]
         stand_ins = Path(__file__).resolve().parents[2] / "docker" / "label"
         environment = {**os.environ, "PYTHONPATH": str(stand_ins),
@@ -102,6 +104,12 @@ def server(python: Path, exported: Sequence[Path], studies: Path, log: Path) -> 
                 process.wait()
 
 
+def trains_on_raw_exams(exported: Path) -> bool:
+    """Whether an export's training takes what the server hands to one: raw exams with label files."""
+    config = json.loads((exported / "configs" / "train.json").read_text(encoding="utf-8"))
+    return str(config["train"]["dataset"]["_target_"]).endswith(".LabelledDataset")
+
+
 def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
     end = time.monotonic() + _STARTS
     while time.monotonic() < end and process.poll() is None:
@@ -116,10 +124,36 @@ def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
 
 def call(url: str, **fields: str) -> tuple[int, bytes]:
     """One request: GET, or POST with form fields; returns the status and the body."""
-    data = urllib.parse.urlencode(fields).encode() if fields else None
+    return _ask(urllib.request.Request(url, urllib.parse.urlencode(fields).encode() if fields else None))
+
+
+def upload(url: str, method: str, name: str, paths: Sequence[Path]) -> tuple[int, bytes]:
+    """Send files as one field of a form: an exam to a session, or a label to the datastore."""
+    edge = uuid.uuid4().hex
+    parts = [b'--%s\r\nContent-Disposition: form-data; name="%s"; filename="%s"\r\n\r\n%s\r\n'
+             % (edge.encode(), name.encode(), path.name.encode(), path.read_bytes()) for path in paths]
+    return _ask(urllib.request.Request(url, b"".join(parts) + b"--%s--\r\n" % edge.encode(), {
+        "Content-Type": f"multipart/form-data; boundary={edge}"}, method=method))
+
+
+def train(address: str, model: str, **params: Any) -> dict[str, Any]:
+    """Train a model on the datastore's final labels; returns the server's task when it has ended.
+
+    Its `status` is DONE or ERROR; `details` are its last lines.
+    """
+    status, body = _ask(urllib.request.Request(f"{address}/train/{model}", json.dumps(params).encode(), {
+        "Content-Type": "application/json"}))
+    task: dict[str, Any] = json.loads(body) if status == 200 else {"status": "ERROR", "details": [body.decode()]}
+    while task["status"] in ("SUBMITTED", "RUNNING"):
+        time.sleep(1)
+        task = json.loads(call(f"{address}/train/")[1])
+    return task
+
+
+def _ask(request: urllib.request.Request) -> tuple[int, bytes]:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(urllib.request.Request(url, data), timeout=600) as answer:
+        with opener.open(request, timeout=600) as answer:
             return int(answer.status), answer.read()
     except urllib.error.HTTPError as error:
         return int(error.code), error.read()

@@ -96,7 +96,8 @@ def read_trained(bundle: Path, run: Path, variant: str | None, fold: int | None,
     stage = next(each for each in entry["stages"] if each["name"] == main)
     plan = read_config(configs / "study.yaml")
     prepared, evaluated = _settings(run / "prepared" / "config.yaml"), _settings(place / "config.evaluate.yaml")
-    used = {"train": ([configs / name for name in stage["configs"]], _settings(place / main / "config.yaml")),
+    used = {"train": ([configs / name for name in stage["configs"]],
+                      {**prepared, **_settings(place / main / "config.yaml")}),
             "evaluate": ([configs / name for name in entry["evaluate"]["configs"][-1:]], evaluated),
             "prepare": ([configs / name for name in plan["prepare"]["configs"]], prepared)}
     chosen = entry["evaluate"].get("settings", {})  # how this variant is evaluated, not what it is

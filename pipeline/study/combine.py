@@ -13,6 +13,7 @@ of the fold's validation rows, of the task that leads where there are several; n
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kind", choices=KINDS, required=True, help="mean: all weigh the same; selection: by "
                         "hill-climbing on validation AUROC, with replacement")
     parser.add_argument("--of", required=True, metavar="A,B", help="the variants it is made of, separated by commas")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="weigh as this weights.json says, which the same "
+                        "variant has in a study that is applied to another cohort; nothing is selected")
     parser.add_argument("--task", help="of predictions of several tasks, the one by which is selected (default: the "
                         "first in the table)")
 
@@ -53,8 +56,10 @@ def main(args: argparse.Namespace) -> int:
     tables = {name: _read(args.run, name, args.fold, args.name) for name in names}
     first, where = tables[names[0]], f"{args.name} fold {args.fold}"
     scores = {name: _scores(table, first, name, names[0], where) for name, table in tables.items()}
-    if args.kind == "mean":
-        told: dict[str, Any] = {"weights": dict.fromkeys(names, 1 / len(names))}
+    if args.weights is not None:
+        told: dict[str, Any] = {"weights": _given(args.weights, names)}
+    elif args.kind == "mean":
+        told = {"weights": dict.fromkeys(names, 1 / len(names))}
     else:
         told = _selected(first, scores, args.task, where)
     mean = sum(scores[name] * weight for name, weight in told["weights"].items())
@@ -64,6 +69,18 @@ def main(args: argparse.Namespace) -> int:
     write_table(folder / "predictions.csv", [{str(key): value for key, value in row.items()} for row in rows])
     print(f"{where}: " + ", ".join(f"{name} {weight:.3g}" for name, weight in told["weights"].items()))
     return 0
+
+
+def _given(path: Path, names: Sequence[str]) -> dict[str, float]:
+    """The weights of another cohort's combination, of the same variants."""
+    try:
+        weights = {str(name): float(weight) for name, weight in
+                   json.loads(path.read_text(encoding="utf-8"))["weights"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{path.name}: no weights of a combined variant; {_AGAIN}") from None
+    if set(weights) != set(names):
+        raise InputError(f"{path.name}: weighs {', '.join(weights)}; give these to --of")
+    return weights
 
 
 def _read(run: Path, name: str, fold: int, wanted_by: str) -> pd.DataFrame:

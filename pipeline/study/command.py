@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import InputError
+from pipeline.study import apply
 from pipeline.study.engines.dask import Dask
 from pipeline.study.engines.engine import ENGINES, Engine, Needs, Part, command_of
 from pipeline.study.engines.local import Local, Runner
@@ -20,9 +21,12 @@ from pipeline.study.step import Step
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", type=Path, help="the bundle's folder, e.g. bundles/breast_mri_curriculum")
-    parser.add_argument("--datalist", type=Path, required=True, help="JSON written by `python -m data_lists`")
-    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the study")
+    parser.add_argument("bundle", type=Path, help="the bundle's folder, e.g. bundles/breast_mri_curriculum; with "
+                        "--apply, RUN")
+    parser.add_argument("--datalist", type=Path, help="JSON written by `python -m data_lists`")
+    parser.add_argument("--out", type=Path, metavar="RUN", help="folder of the study")
+    parser.add_argument("--apply", type=Path, metavar="LIST", help="external validation: score the exams of "
+                        "this datalist, another cohort's, by all that the study RUN trained, for its report")
     parser.add_argument("--preset", default="paper", help="paper: full size; demo: small sizes for minutes on a CPU")
     parser.add_argument("--folds", default="all", help="how many folds, or which: 2, or 0,3")
     parser.add_argument("--variants", "--subsets", default="all", metavar="A,B", help="which variants of study.yaml, "
@@ -59,7 +63,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run the study; returns 0 when all of it is done."""
+    """Run the study, or apply one; returns 0 when all of it is done."""
+    if args.apply is not None:
+        if args.datalist is not None or args.out is not None:
+            raise InputError("--apply takes the study as it is: give its folder and --apply LIST, without --datalist "
+                             "and --out")
+        return apply.main(args.bundle, args.apply, args.jobs)
+    for name in ("datalist", "out"):
+        if getattr(args, name) is None:
+            raise InputError(f"--{name} is missing; give --datalist LIST and --out RUN")
     _check_options(args)
     study, source = read_study(args)
     index, count = _shard(args.shard)

@@ -106,9 +106,24 @@ def adopt(steps: Sequence[Step], inputs: str, believed: bool) -> None:
         inputs = digest_of([inputs, step.result()])
 
 
+def dataset(source: datalist.Datalist) -> dict[str, Any]:
+    """What the report says of a datalist: where it comes from, and how much is in it."""
+    labelled = [b["malignant"] for e in source.exams for b in e.breasts.values() if b.get("malignant") is not None]
+    return {
+        "name": source.name,
+        "modality": source.modality,
+        "truth": source.truth,
+        "source": source.source,
+        "exams": len(source.exams),
+        "patients": len({e.patient_id for e in source.exams}),
+        "breasts": len(labelled),
+        "malignant": sum(labelled),
+        "synthetic": (source.root / "phantom.json").is_file(),
+    }
+
+
 def write_study(study: Study, source: datalist.Datalist) -> None:
     """`study.json`: what the report needs to know beside the predictions; left alone where it says all that already."""
-    labelled = [b["malignant"] for e in source.exams for b in e.breasts.values() if b.get("malignant") is not None]
     final = source.folds.get("held_out")  # the fold that trains on all that the others cross-validate
     crossed = [fold for fold in study.folds if fold != final]
     chains = {(v, f): study.steps(v, f) for v in study.entries for f in study.folds}
@@ -122,17 +137,7 @@ def write_study(study: Study, source: datalist.Datalist) -> None:
         "paper_rows": [*study.plan.get("paper_rows", []), *left_out(study)],
         "bundle": study.bundle.name,
         "preset": study.preset,
-        "dataset": {
-            "name": source.name,
-            "modality": source.modality,
-            "truth": source.truth,
-            "source": source.source,
-            "exams": len(source.exams),
-            "patients": len({e.patient_id for e in source.exams}),
-            "breasts": len(labelled),
-            "malignant": sum(labelled),
-            "synthetic": (source.root / "phantom.json").is_file(),
-        },
+        "dataset": dataset(source),
         "folds": crossed or study.folds,
         "fold_count": source.folds.get("count", 0) - (final is not None),
         "final_fold": final if crossed and final in study.folds else None,

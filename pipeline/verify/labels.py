@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.datalist import DETECTIONS, NEGATIVE, SCREEN, SIDES, Datalist, Exam, is_healthy
+from pipeline.datalist import APART, DETECTIONS, NEGATIVE, SCREEN, SIDES, Datalist, Exam, is_healthy
 from pipeline.verify.codes import Issue, issue
 
 
@@ -89,7 +89,7 @@ def fold_issues(datalist: Datalist) -> Iterable[Issue]:
     for exam in exams:
         yield from _own_folds(exam, count)
     yield from _patients(exams)
-    for fold in range(count):
+    for fold in () if APART in datalist.folds else range(count):
         yield from _parts(exams, fold, ("test",) if fold == datalist.folds.get("held_out") else ("validation", "test"))
 
 

@@ -231,6 +231,19 @@ def test_inference_prepares_as_training_does(bundle) -> None:
         assert given[len(given) - len(steps) + 1:] == steps[1:]
 
 
+@pytest.mark.parametrize("files", TRAININGS, ids=lambda files: "+".join(p.stem for p in files))
+def test_the_smoke_overlay_fits_every_training_at_both_sizes(files) -> None:
+    """One epoch must validate, or there is no best one; an epoch of four cases must hold a step."""
+    demos = [path for path in sorted(files[0].parent.glob("demo_*.yaml"))
+             if path.stem not in ("demo_prepare", "demo_inference", "demo_evaluate", "demo_comparator")]
+    for demo in [[], *([path] for path in demos)]:
+        stack = [*files, *demo, ROOT / "bundles" / "common" / "smoke.yaml"]
+        merged = ConfigParser.load_config_files([str(path) for path in stack])
+        assert merged["val_interval"] <= merged["max_epochs"] == 1
+        assert merged["batch_size"] <= merged["cases_per_epoch"] <= 4
+        assert merged["batch_size"] <= config(files[0].parents[1], "train")["batch_size"]  # exams that differ in shape
+
+
 @pytest.mark.parametrize("part", ["train#trainer", "train#dataloader", "train#sampler", "train#inferer",
                                   "validate#inferer", "initialize", "run", "finalize"])
 def test_all_bundles_are_wired_alike(part) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import shutil
 import subprocess
 import warnings
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,135 +15,18 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-import yaml
-from commands import ROOT
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.bundle.scripts import ckpt_export, verify_metadata, verify_net_in_out
 from monai_label import infer
+from monai_label import train as post_train
+from tiny_exports import METRICS, labelled
 
 from pipeline.__main__ import main
 
 pytestmark = pytest.mark.slow
 
-BUNDLES = [p.name for p in sorted((ROOT / "bundles").iterdir()) if (p / "configs" / "inference.yaml").is_file()]
-METRICS = {"auroc": 0.81, "accuracy": 0.72, "sensitivity": 0.63, "specificity": 0.84}
-SMOKE = {"max_epochs": 1, "cases_per_epoch": 4, "batch_size": 2, "workers": 0, "fold": 0, "quiet": True}
-
-
-@dataclass
-class Tiny:
-    """What a bundle is trained on here: its variant, stages and settings."""
-
-    variant: str
-    stages: dict[str, tuple[list[str], dict[str, Any]]]
-    prepared: dict[str, Any] = field(default_factory=dict)
-    evaluated: dict[str, Any] = field(default_factory=dict)
-    row: str = ""
-
-
-@pytest.fixture(scope="module")
-def tiny(tiny_prepared, tiny_lesions, tiny_exams, tiny_crops, tiny_views) -> dict[str, tuple[Path, Tiny]]:
-    """Of each bundle a prepared dataset, and settings for one epoch of seconds."""
-    mammography = {"layers": 18, "widen": 0.125, "width": 48, "size": 48, "padding": 4}
-    return {
-        "breast_mri_curriculum": (tiny_prepared, Tiny(
-            "naive_1e-4", {"breasts": (["train", "naive"], {})}, {"matrix": [128, 128, 8], "rows": 64},
-            {"spread": 2.0, "map": "without"})),
-        "breast_mri_transfer": (tiny_lesions, Tiny(
-            "pre+post4+sub", {"train": (["train"], {"channels": ["pre", "post4", "sub"], "image_size": 32,
-                                                            "weights": None})},
-            {"patch_size": 12, "iterations": [2], "shrink_factor": [1, 1, 1], "channels": ["pre", "post1", "t2"]})),
-        "breast_mri_doubly_deep": (tiny_exams, Tiny(
-            "t2-t0", {"train": (["train"], {"input": "t2-t0", "trunk": [4, 8], "blocks": [1, 1], "depth_channels": 4,
-                                            "recompute": 1, "batch_size": 1})})),
-        "breast_ultrasound_center_point": (tiny_crops, Tiny(
-            "center_point", {"train": (["train"], {"shape": [8, 32, 32], "widths": [4, 4, 4, 4]})}, {},
-            {"step": [8, 16, 16]}, "center")),
-        "mammography_attention": (tiny_views, Tiny(
-            "image_labels", {"holistic": (["train"], mammography),
-                             "attention": (["train", "attention"], {**mammography, "region": 32})}, row="ensemble")),
-    }
-
-
-def train(bundle: str, configs: list[str], folder: Path, dataset: Path, **settings: Any) -> Path:
-    """One stage in this process, as `python -m monai.bundle run`; returns its weights."""
-    files = [str(ROOT / "bundles" / bundle / "configs" / f"{name}.yaml") for name in configs]
-    given = {**SMOKE, **settings, "dataset_dir": str(dataset), "output_dir": str(folder), "ckpt_dir": str(folder)}
-    workflow = ConfigWorkflow(files, workflow_type="train", logging_file=False, model_name="model.pt",
-                              bundle_root=str(ROOT / "bundles" / bundle), **given)
-    workflow.initialize()
-    workflow.run()
-    workflow.finalize()
-    return folder / "model.pt"
-
-
-def study(bundle: str, folder: Path, dataset: Path, told: Tiny) -> Path:
-    """A study's folder as `python -m pipeline study` leaves it, each stage trained for an epoch."""
-    place, given = folder / told.variant / "fold0", {}
-    for name, (configs, settings) in told.stages.items():
-        if "attention" in configs:
-            from pipeline.mammography import regions
-            from pipeline.prepare import cases
-
-            middle = {regions.image_key(c): {"center": [64.0, 40.0], "score": 0.0, "array": c["sha256"]}
-                      for c in cases.load(dataset)["images"]}
-            regions.save(place / "regions.json", regions.identity(given["holistic"], 48, 48, 0), middle)
-            settings = {**settings, **given, "regions": str(place / "regions.json")}
-        given[name] = str(train(bundle, configs, place / name, dataset, **settings))
-    (folder / "prepared").mkdir()
-    (folder / "prepared" / "config.yaml").write_text(yaml.safe_dump(told.prepared))
-    (place / "config.evaluate.yaml").write_text(yaml.safe_dump(told.evaluated))
-    rows = [("split", "label", "score", "variant"), ("validation", 0, 0.125, "x"), ("validation", 1, 0.25, "x"),
-            ("validation", 0, 0.375, told.row), ("validation", 1, 0.625, told.row), ("test", 1, 0.9, told.row)]
-    with (place / "predictions.csv").open("w") as file:
-        csv.writer(file).writerows(rows if told.row else [row[:3] for row in [rows[0], *rows[3:]]])
-    row = told.row or told.variant
-    (folder / "metrics.json").write_text(json.dumps({"final": {}, "variants": {
-        row: {name: {"mean": value} for name, value in METRICS.items()}}}))
-    (folder / "study.json").write_text(json.dumps({
-        "bundle": bundle, "preset": "demo", "unit": "breast", "folds": [0], "final_fold": None,
-        "variants": {told.variant: {}}, "dataset": {"name": "tiny", "exams": 12, "patients": 12, "synthetic": True}}))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def work(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("exports")
-
-
-@pytest.fixture(scope="module", params=BUNDLES)
-def exported(request, tiny, work) -> Path:
-    """A bundle's export, moved to where it was not made."""
-    if request.param not in tiny:
-        pytest.fail(f"{request.param}: say in `tiny` how it is trained for one epoch")
-    run = study(request.param, work / request.param, *tiny[request.param])
-    made = work / "made" / request.param
-    assert main(["export", f"bundles/{request.param}", "--run", str(run), "--fold", "0", "--variant",
-                 tiny[request.param][1].variant, "-o", str(made)]) == 0
-    return Path(shutil.move(made / request.param, work / "moved" / request.param))
-
-
-@pytest.fixture
-def exam(exported, request, tmp_path) -> Path:
-    """An exam as hosts have it: the image that viewers show, what belongs to it beside it; and an empty folder."""
-    shown = tmp_path / "studies" / "p1"
-    shown.parent.mkdir()
-    modality = json.loads((exported / "configs/metadata.json").read_text())["network_data_format"]["inputs"]["image"]
-    if modality["modality"] == "US":
-        cohort = request.getfixturevalue("ultrasound_cohort")
-        return Path(shutil.copy(cohort.path(0), shown.with_suffix(".nrrd")))
-    cohort = request.getfixturevalue({"MR": "phantom_cohort", "MG": "mammography_cohort"}[modality["modality"]])
-    first = next(e for e in cohort.load().exams if e.lesions or modality["modality"] == "MG")
-    files = {name: cohort.load().path(first, name) for name in first.images}
-    for name, path in files.items():
-        target = shown.with_suffix(".exam") / f"{name}{''.join(path.suffixes)}"
-        target.parent.mkdir(exist_ok=True)
-        shutil.copy(path, target)
-    if first.lesions:
-        lines = ["x_mm,y_mm,z_mm", *(",".join(map(str, point)) for _, point in first.points())]
-        shown.with_suffix(".lesions.csv").write_text("\n".join(lines) + "\n")
-    one = files["post1" if "post1" in files else "R-MLO"]
-    return Path(shutil.copy(one, shown.with_suffix("".join(one.suffixes))))
+HEADINGS = ["Model Overview", "Install", "This model", "Data", "Training configuration", "Input", "Output",
+            "Performance", "MONAI Bundle Commands", "Execute training", "Execute inference", "References", "License"]
 
 
 def test_every_host_gives_the_same_answer(exported, exam, tmp_path, monkeypatch) -> None:
@@ -249,3 +130,98 @@ def test_monais_own_checks_hold(exported, exam, tmp_path) -> None:
     parser = ConfigParser(ConfigParser.load_config_file(config))
     shape = json.loads(Path(meta).read_text())["network_data_format"]["inputs"]["image"]["spatial_shape"]
     assert parser.get_parsed_content("input_shape") == shape
+
+
+def texts(content: Any) -> list[str]:
+    """Every text of a config."""
+    if isinstance(content, (dict, list)):
+        return [text for each in (content.values() if isinstance(content, dict) else content) for text in texts(each)]
+    return [content] if isinstance(content, str) else []
+
+
+def test_the_zoo_s_rules_hold(exported, tiny, exam, tmp_path) -> None:
+    """What the model zoo's continuous integration and reviewers ask of a bundle, beyond MONAI's own checks."""
+    configs = {path.stem: json.loads(path.read_text()) for path in (exported / "configs").glob("*.json")}
+    meta, inference, training = configs["metadata"], configs["inference"], configs["train"]
+    files = {path.relative_to(exported).as_posix() for path in exported.rglob("*") if path.is_file()}
+    assert {"LICENSE", "configs/metadata.json", "configs/logging.conf", "docs/README.md", "docs/data_license.txt",
+            "models/model.pt"} <= files
+    assert not [name for name in files - {"large_files.yml"} if Path(name).suffix in (".yml", ".yaml", ".pyc")]
+    assert not any((exported / name).exists() for name in ("transforms", "pipeline", "data_lists", "scripts"))
+    assert exported.name == exported.name.lower() and "Apache License" in (exported / "LICENSE").read_text()
+    headings = [line.lstrip("# ") for line in (exported / "docs/README.md").read_text().splitlines()
+                if line.startswith("#")]
+    assert [each for each in headings if each in HEADINGS] == HEADINGS
+    for sections in ("loggers", "handlers", "formatters"):
+        assert f"[{sections}]" in (exported / "configs/logging.conf").read_text()
+    assert meta["version"] in meta["changelog"] and meta["required_packages_version"]["breast-bundles"]
+    assert meta["intended_use"] and meta["references"] and meta["data_source"] and meta["task"]
+    assert not [text for text in texts(configs) if any(part in text for part in ("/home/", "/tmp/", "/workspace/"))]
+    assert not [text for text in texts([inference, training]) if text.startswith("%") and (".json" in text)]
+    assert not [text for text in texts(inference) if "import" in text.partition("$import")[0] and "@" in text]
+    assert inference["bundle_root"] == training["bundle_root"] == "." and "output_dir" in training
+    order = ["imports", "bundle_root", "dataset_dir", "output_dir", "max_epochs", "device", "network_def", "network",
+             "loss", "optimizer", "train", "validate", "initialize", "run"]
+    assert [key for key in training if key in order] == order
+    assert list(training["train"])[-1] == "trainer" and list(training["validate"])[-1] == "evaluator"
+    assert all(isinstance(each, dict) for each in training["train"]["handlers"])
+    (validation,) = [each for each in training["train"]["handlers"] if each["_target_"] == "ValidationHandler"]
+    assert validation["interval"] == "@val_interval" and "data" in training["validate"]["dataset"]
+    assert list(meta["network_data_format"]["inputs"]) == ["image"]
+    assert "channel_def" in meta["network_data_format"]["outputs"]["pred"]
+    weights = {path.name: torch.load(path, weights_only=True) for path in (exported / "models").glob("*.pt")}
+    assert min(weights, key=len) == "model.pt"  # MONAI Label takes the shortest name
+    assert all(torch.is_tensor(value) for state in weights.values() for value in state.values())
+    named = [text.rpartition("/")[2].rstrip("'") for text in texts(configs["evaluate"]) if "/models/" in text]
+    assert set(named) <= set(weights)
+    dataset, told = tiny[exported.name]
+    given = {key: None for key in ("weights", "backbone") if key in training}
+    given |= {key: value for stage in told.stages.values() for key, value in stage[1].items() if key in training}
+    workflow = ConfigWorkflow(str(exported / "configs/train.json"), meta_file=str(exported / "configs/metadata.json"),
+                              logging_file=str(exported / "configs/logging.conf"), workflow_type="train",
+                              bundle_root=str(exported), dataset_dir=str(dataset), output_dir=str(tmp_path / "out"),
+                              ckpt_dir=str(tmp_path / "out"), workers=0, **given)
+    workflow.initialize()
+    assert workflow.check_properties() == []
+    served = monai.bundle.create_workflow(
+        workflow_type="infer", config_file=str(exported / "configs/inference.json"), dataset_dir=str(exam),
+        meta_file=str(exported / "configs/metadata.json"), logging_file=str(exported / "configs/logging.conf"),
+        bundle_root=str(exported), output_dir=str(tmp_path / "answers"))
+    assert served.check_properties() == []
+    verify_net_in_out("network_def", str(exported / "configs/metadata.json"), str(exported / "configs/inference.json"),
+                      device="cpu", bundle_root=str(exported))
+
+
+def test_large_files_are_listed_with_their_addresses(exported, tiny, work, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("pipeline.serve.card.LARGE", 1 << 10)
+    assert main(["export", f"bundles/{exported.name}", "--run", str(work / exported.name), "--fold", "0", "--variant",
+                 tiny[exported.name][1].variant, "-o", str(tmp_path), "--url", "https://files.example.org/v1"]) == 0
+    folder = tmp_path / exported.name
+    listed = ConfigParser.load_config_file(folder / "large_files.yml")["large_files"]  # as the zoo reads it
+    assert {each["path"] for each in listed} >= {"models/model.pt"}
+    for each in listed:
+        assert hashlib.sha256((folder / each["path"]).read_bytes()).hexdigest() == each["hash_val"]
+        assert (each["hash_type"], each["url"]) == ("sha256", f"https://files.example.org/v1/{each['path']}")
+
+
+LABELLED = {"breast_mri_curriculum", "breast_ultrasound_center_point"}
+
+
+def test_monai_label_trains_where_it_is_offered(exported, request, tmp_path, monkeypatch) -> None:
+    """`POST /train` on raw exams with class labels or points; the model that is served is another one afterwards."""
+    content = json.loads((exported / "configs/train.json").read_text())
+    offered = "LabelledDataset" in content["train"]["dataset"]["_target_"]
+    assert offered == (exported.name in LABELLED)
+    if not offered:
+        return
+    served = Path(shutil.copytree(exported, tmp_path / exported.name))
+    cohort = request.getfixturevalue("ultrasound_cohort" if "ultrasound" in exported.name else "phantom_cohort")
+    items = labelled(cohort.load(), tmp_path / "studies")
+    before = torch.load(served / "models/model.pt")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    post_train(served, items[:-2], items[-2:])
+    after = torch.load(served / "models/model.pt")
+    assert before.keys() == after.keys() and any(not torch.equal(before[name], after[name]) for name in before)
+    assert 0 <= infer(served, items[0]["image"])["result"]["probability"] <= 1
+    assert not any((tmp_path / "empty").iterdir())

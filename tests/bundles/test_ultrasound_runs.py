@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from commands import ok, run
 
+from pipeline.datalist import save
+
 BUNDLE = "bundles/breast_ultrasound_center_point"
 SMALL = """\
 shape: [8, 32, 32]
@@ -86,3 +88,32 @@ def test_one_volume_as_a_user_has_it(study, ultrasound_cohort, tmp_path) -> None
     rows = list(csv.DictReader((tmp_path / "out" / f"{name}_candidates.csv").open()))
     assert [float(rows[0][c]) for c in ("coordZ", "coordY", "coordX")] == pytest.approx(list(voxel), abs=0.02)
     assert matplotlib.image.imread(tmp_path / "out" / f"{name}_preview.png").shape[2] in (3, 4)
+
+
+@pytest.mark.slow
+def test_another_cohort_is_scored_by_the_networks_of_the_folds(study, ultrasound_cohort, tmp_path) -> None:
+    """The study's volumes with a comment in their headers: other files of the same voxels get the same scores."""
+    source = ultrasound_cohort.load()
+    source.exams = [exam for exam in source.exams if exam.fold == 0 or exam.healthy()][:8]
+    (tmp_path / "outside.json").symlink_to(ultrasound_cohort.list)
+    assert "has an image of the study's own exam" in run("pipeline", "study", study, "--apply",
+                                                         tmp_path / "outside.json").stderr
+    (tmp_path / "outside.json").unlink()
+    for exam in source.exams:
+        raw = source.path(exam, "image").read_bytes()
+        exam.images["image"] = f"{exam.exam_id}.nrrd"
+        (tmp_path / exam.images["image"]).write_bytes(raw.replace(b"\n", b"\n# the same voxels\n", 1))
+    source.root = tmp_path
+    save(source, tmp_path / "outside.json")
+    ok(run("pipeline", "study", study, "--apply", tmp_path / "outside.json"))
+    assert "on outside: Whole crop: AUROC" in ok(run("pipeline", "report", study, "--replicates", 100))
+    lesions = {}
+    for place in (study, study / "applied" / "outside"):
+        for row in csv.DictReader((place / "center_point/fold0/predictions.csv").open()):
+            if row["split"] == "test" and row["image_id"].startswith("lesion") and row["variant"] != "random":
+                lesions.setdefault((row["exam_id"], row["image_id"], row["variant"]), []).append(float(row["score"]))
+    both = [pair for pair in lesions.values() if len(pair) == 2]
+    assert len(both) >= 2 and all(first == pytest.approx(second, abs=1e-6) for first, second in both)
+    found = json.loads((study / "metrics.json").read_text())["cohorts"]["outside"]["variants"]["full"]
+    assert set(found["folds"]) == {"0"} and found["final"] is not None
+    assert "done before" in ok(run("pipeline", "study", study, "--apply", tmp_path / "outside.json"))

@@ -1,4 +1,4 @@
-"""How MONAI Label 0.8.5 asks a bundle, without a server: its `BundleInferTask`, step by step.
+"""How MONAI Label 0.8.5 asks and trains a bundle, without a server: its `BundleInferTask` and `BundleTrainTask`.
 
 The end-to-end tests ask the real one; this is what of it fits into the tests' environment.
 """
@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import monai.bundle
 import numpy as np
 import torch
 from monai.bundle import ConfigParser
@@ -44,3 +46,19 @@ def infer(bundle: Path, image: Any, **request: Any) -> dict[str, Any]:
     np.testing.assert_allclose(data["pred"].affine, data["image"].meta["original_affine"])
     json.dumps(data["result"])
     return data
+
+
+def train(bundle: Path, exams: Sequence[dict[str, str]], validation: Sequence[dict[str, str]], epochs: int = 1) -> None:
+    """A `POST /train`: raw exams with paths of `image` and `label`, from the model that is served."""
+    config = bundle / "configs" / "train.json"
+    parser = ConfigParser()
+    parser.read_config(str(config))
+    handlers = parser.get("train#handlers")
+    assert not [each for each in handlers if each.get("_target_") == "CheckpointLoader"]
+    handlers.insert(0, {"_target_": "CheckpointLoader", "load_path": str(bundle / "models" / "model.pt"),
+                        "load_dict": {"model": "$@network"}, "strict": False})
+    monai.bundle.run(run_id="run", init_id=None, final_id=None, meta_file=str(bundle / "configs" / "metadata.json"),
+                     config_file=str(config), **{
+                         "bundle_root": str(bundle), "train#trainer#max_epochs": epochs, "device": torch.device("cpu"),
+                         "train#dataset#data": list(exams), "validate#dataset#data": list(validation),
+                         "train#handlers": handlers})

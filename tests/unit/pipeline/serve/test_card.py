@@ -45,3 +45,12 @@ def test_sums_and_large_files(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(card, "LARGE", 4)
     assert card.large_files(tmp_path) == ('large_files:\n  - path: "models/model.pt"\n    url: ""\n'
                                           f'    hash_val: "{digest}"\n    hash_type: "sha256"\n')
+    named = card.large_files(tmp_path, "https://files.example.org/v1/") or ""
+    assert '\n    url: "https://files.example.org/v1/models/model.pt"\n' in named
+
+
+def test_the_card_s_commands_are_those_of_the_export() -> None:
+    text = "# Model Overview\n\n## MONAI Bundle Commands\n\n#### A\n\nrun $C/a.yaml\n\n## References\n\n[1]\n"
+    found = card.readme(text, "b", Trained({}), "w.whl")
+    assert ".yaml" not in found and "$C" not in found and found.count("## MONAI Bundle Commands") == 1
+    assert "--config_file configs/inference.json --bundle_root ." in found and "## References\n\n[1]" in found

@@ -60,6 +60,7 @@ def test_what_does_not_fit_leaves_nothing(weights, tmp_path, capsys) -> None:
             (BUNDLE, [], "give either --run"), (BUNDLE, [*named, "--run", "x"], "give either --run"),
             (BUNDLE, ["--run", "x", "--overlay", str(ROOT / "bundles/common/smoke.yaml")], "--overlay goes with"),
             (BUNDLE, [*named, "--overlay", "no.yaml"], "no.yaml: no such file"),
+            (BUNDLE, [*named, "--url", "host/x"], "--url host/x: give an address that begins with https://"),
             (str(tmp_path), named, "not a bundle")):
         assert main(["export", bundle, *words, "-o", str(tmp_path / "out" / "deep")]) == 2
         (line,) = capsys.readouterr().err.splitlines()
