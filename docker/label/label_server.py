@@ -1,7 +1,7 @@
 """MONAI Label's stock app on exports: `python label_server.py EXPORTED… --studies DIR`; needs its environment alone.
 
-The app writes into its own folder, so it is laid out anew in a temporary one at each start. Exports are linked, not
-copied: they may lie on a read-only volume.
+What the container `label` runs. The app writes into its own folder, so it is laid out anew in a temporary one at each
+start. Exports are linked, not copied: they lie on a read-only volume, and nothing trains them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 APP = Path(sys.prefix) / "monailabel" / "sample-apps" / "monaibundle"
-# Nothing is downloaded at the start, and nothing is trained: an export's train.json wants prepared arrays.
+# Nothing is downloaded at the start, and nothing is trained.
 SETTINGS = {"zoo_source": "local", "sam2": "false", "skip_trainers": "true"}
 IMAGES = '["*.dcm", "*.nii.gz", "*.nii", "*.nrrd", "*.png"]'
 

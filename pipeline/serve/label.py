@@ -28,7 +28,7 @@ from pipeline import datalist
 from pipeline.errors import InputError, run_main
 
 _APP = "monailabel/sample-apps/monaibundle"  # under the environment's prefix
-_SERVER = Path(__file__).resolve().parents[2] / "docker" / "label" / "label_server.py"
+_IMAGES = ["*.dcm", "*.nii.gz", "*.nii", "*.nrrd", "*.png"]
 _STARTS = 180.0  # seconds that a server may take to start
 
 
@@ -67,15 +67,25 @@ def server(python: Path, exported: Sequence[Path], studies: Path, log: Path) -> 
     Raises:
         InputError: no such environment, or a server that does not start.
     """
-    if not (python.parent.parent / _APP).is_dir():
+    app = python.parent.parent / _APP
+    if not app.is_dir():
         raise InputError(f"{python}: no environment with MONAI Label; see docs/how_to/serve_with_monai_label.md")
     with tempfile.TemporaryDirectory(prefix="breast-bundles-") as work, socket.socket() as free:
+        place = Path(work) / "app"
+        shutil.copytree(app, place, ignore=shutil.ignore_patterns("model", "logs", "__pycache__"))
+        for bundle in exported:
+            shutil.copytree(bundle, place / "model" / bundle.name)
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         free.close()
-        command = [str(python), str(_SERVER), *(str(bundle.resolve()) for bundle in exported), "--studies",
-                   str(studies.resolve()), "--port", str(port)]
-        environment = {**os.environ, "TMPDIR": work}  # where it lays out the app
+        command = [str(python), "-m", "monailabel.main", "start_server", "--app", str(place), "--studies", str(studies),
+                   "--host", "127.0.0.1", "--port", str(port)]
+        for name, value in (("models", ",".join(b.name for b in exported)), ("zoo_source", "local"), ("sam2", "false"),
+                            ("skip_trainers", "true")):
+            command += ["--conf", name, value]
+        stand_ins = Path(__file__).resolve().parents[2] / "docker" / "label"
+        environment = {**os.environ, "PYTHONPATH": str(stand_ins),
+                       "MONAI_LABEL_DATASTORE_FILE_EXT": json.dumps(_IMAGES)}
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         process = subprocess.Popen(command, stdout=descriptor, stderr=descriptor, cwd=work, env=environment)
         os.close(descriptor)
