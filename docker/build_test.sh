@@ -30,7 +30,7 @@ fail() { echo "error: $*" >&2; exit 1; }
 
 # inside IMAGE [HOST:PLACE[:ro]]... -- WORDS: its entry point with these words (or, after `sh`, a shell's line)
 inside() {
-    local root=$work/roots/$1 mounts=() words=() line
+    local root=$work/roots/$1 mounts=() words=()
     shift
     while [ "$1" != -- ]; do mounts+=("$1"); shift; done
     shift
@@ -124,7 +124,7 @@ grep -q "^git *$revision" "$work/doctor.txt" && tail -1 "$work/doctor.txt" | gre
 refused "nothing is mounted at /runs" runtime -- pipeline report /runs/a
 refused "is empty" runtime "$data" -- data_lists csv /data/exams.csv -o /tmp/list.json
 refused "may not write to what is mounted at /runs" runtime "$work/closed:/runs" -- pipeline report /runs/a
-inside runtime -- sh 'id; ! touch /app/x 2>/dev/null; ! python -c "import socket; socket.create_connection((\"1.1.1.1\", 53), 2)" 2>/dev/null' \
+inside runtime -- sh 'id; ! touch /app/x 2>/dev/null && ! python -c "import socket; socket.create_connection((\"1.1.1.1\", 53), 2)" 2>/dev/null' \
     || fail "the root can be written, or there is a network"
 
 say "a run that was begun outside goes on inside"
