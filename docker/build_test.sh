@@ -6,12 +6,12 @@
 #
 # PYTHON         interpreter with the project, which begins a run outside (default: python3)
 # BASE           image or archive to build on (default: a Debian made with debootstrap)
-# BUILD_OPTIONS  further options of buildah, e.g. "--build-arg PIP_FIND_LINKS=/wheels --volume /wheels:/wheels:ro"
-# WORK           folder to work in, 12 GB (default: a new one in /var/tmp)
-# TARGETS        "runtime label" or one of them
+# PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, PIP_CERT  are handed to the build, a path as a volume
+# BUILD_OPTIONS  further options of buildah
+# WORK           new folder to work in, 14 GB (default: one in /var/tmp); it is removed
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python=$(command -v "${PYTHON:-python3}") targets=${TARGETS:-runtime label} user=12345
+python=$(command -v "${PYTHON:-python3}") user=12345 options=()
 work=${WORK:-$(mktemp -d /var/tmp/breast-bundles.XXXXXX)}
 mkdir -p "$work"
 export BUILDAH_ISOLATION=chroot BUILDAH_FORMAT=docker STORAGE_DRIVER=vfs OMP_NUM_THREADS=1 PYTHONPATH=$PWD
@@ -47,7 +47,9 @@ PY
         mount --make-rprivate / && mount --bind "$root" "$root" && mount -o remount,bind,ro "$root"
         mount -t proc proc "$root/proc" && mount -t tmpfs tmpfs "$root/tmp" && mount -t tmpfs tmpfs "$root/dev"
         mkdir -m 1777 "$root/dev/shm"
-        for each in null zero random urandom; do touch "$root/dev/$each"; mount --bind /dev/$each "$root/dev/$each"; done
+        for each in null zero random urandom; do
+            touch "$root/dev/$each" && mount --bind "/dev/$each" "$root/dev/$each"
+        done
         ip link set lo up 2>/dev/null || true
         for ((; count > 0; count--)); do
             IFS=: read -r host place option <<< "$1"; shift
@@ -79,7 +81,8 @@ say "base"
 if [ -n "${BASE:-}" ]; then
     base=$BASE
 else
-    DPKG_FORCE=unsafe-io debootstrap --variant=minbase bookworm "$work/base" "${MIRROR:-http://deb.debian.org/debian}" > "$work/base.log" 2>&1 \
+    DPKG_FORCE=unsafe-io debootstrap --variant=minbase bookworm "$work/base" \
+        "${MIRROR:-http://deb.debian.org/debian}" > "$work/base.log" 2>&1 \
         || { tail -3 "$work/base.log"; fail "debootstrap"; }
     rm -rf "$work"/base/var/cache/apt/* "$work"/base/var/lib/apt/lists/*
     container=$(buildah "${store[@]}" from scratch)
@@ -90,12 +93,22 @@ else
 fi
 echo "base: ${BASE:-bookworm, made with debootstrap}, in $SECONDS s"
 
+for name in PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_CERT; do
+    value=${!name:-}
+    if [ -e "$value" ]; then
+        options+=(--volume "$value:/run/$name:ro" --build-arg "$name=/run/$name")
+    elif [ -n "$value" ]; then
+        options+=(--build-arg "$name=$value")
+    fi
+done
+
 build() {  # TARGET, further options
     local target=$1 start=$SECONDS
     shift
     # shellcheck disable=SC2086  # BUILD_OPTIONS are words
     buildah "${store[@]}" build --layers=false --target "$target" --tag "localhost/$target" --file docker/Dockerfile \
-        --build-arg BASE="$base" --build-arg REVISION="$revision" "$@" ${BUILD_OPTIONS:-} . > "$work/$target.log" 2>&1 \
+        --build-arg BASE="$base" --build-arg REVISION="$revision" "${options[@]}" "$@" ${BUILD_OPTIONS:-} . \
+        > "$work/$target.log" 2>&1 \
         || { tail -20 "$work/$target.log"; fail "$target did not build"; }
     buildah "${store[@]}" inspect --type image "localhost/$target" > "$work/roots/$target.json"
     ln -s "$(buildah "${store[@]}" mount "$(buildah "${store[@]}" from "localhost/$target")")" "$work/roots/$target"
@@ -124,7 +137,8 @@ grep -q "^git *$revision" "$work/doctor.txt" && tail -1 "$work/doctor.txt" | gre
 refused "nothing is mounted at /runs" runtime -- pipeline report /runs/a
 refused "is empty" runtime "$data" -- data_lists csv /data/exams.csv -o /tmp/list.json
 refused "may not write to what is mounted at /runs" runtime "$work/closed:/runs" -- pipeline report /runs/a
-inside runtime -- sh 'id; ! touch /app/x 2>/dev/null && ! python -c "import socket; socket.create_connection((\"1.1.1.1\", 53), 2)" 2>/dev/null' \
+inside runtime -- sh 'id; ! touch /app/x 2>/dev/null \
+    && ! python -c "import socket; socket.create_connection((\"1.1.1.1\", 53), 2)" 2>/dev/null' \
     || fail "the root can be written, or there is a network"
 
 say "a run that was begun outside goes on inside"
@@ -133,11 +147,11 @@ chown -R $user:$user "$work/runs"
 inside runtime "$data" "$runs" -- pipeline study "${study[@]}" --datalist /data/cohort.json --out /runs/begun \
     --overlay /data/small.yaml | tee "$work/resumed.txt"
 grep -q "prepare: done before" "$work/resumed.txt" || fail "it prepared again"
-grep "resumed: epoch" "$work/runs/begun/naive_1e-4/fold0/breasts/log.breasts.txt" || fail "it trained from the beginning"
+grep "resumed: epoch" "$work/runs/begun/naive_1e-4/fold0/breasts/log.breasts.txt" || fail "it trained anew"
 inside runtime "$runs" -- pipeline report /runs/begun
 
 say "the smoke demo, from drawn exams to a report"
-inside runtime "$runs" -- pipeline phantom breast_mri --output /runs/cohort --preset demo --exams 16 --seed 0 2>&1 | tail -1
+inside runtime "$runs" -- pipeline phantom breast_mri --output /runs/cohort --preset demo --exams 16 --seed 0
 inside runtime "$runs" -- data_lists csv /runs/cohort/exams.csv --lesions /runs/cohort/lesions.csv -o /runs/list.json
 inside runtime "$runs" -- pipeline study "${study[@]}" --datalist /runs/list.json --out /runs/smoke \
     --overlay bundles/common/smoke.yaml
@@ -151,11 +165,13 @@ build label --build-arg RUNTIME=localhost/runtime
 server='python /app/docker/start.py label_server /exported --studies /studies > /tmp/log 2>&1 &
 for wait in $(seq 90); do
     sleep 2
-    python -S -c "import urllib.request as r; print(r.urlopen(\"http://127.0.0.1:8000/info/\", timeout=25).read().decode())" \
+    python -S -c "import urllib.request as r
+print(r.urlopen(\"http://127.0.0.1:8000/info/\", timeout=25).read().decode())" \
         2> /dev/null && exit 0
     kill -0 $! || break
 done
 tail -30 /tmp/log; exit 1'
-inside label "$work/exported:/exported:ro" "$work/studies:/studies" -- sh "$server" | tee "$work/info.json" | cut -c 1-300
+inside label "$work/exported:/exported:ro" "$work/studies:/studies" -- sh "$server" > "$work/info.json"
+cut -c 1-300 "$work/info.json"
 grep -q '"breast_mri_curriculum":{"type"' "$work/info.json" || fail "the server does not list the model"
 say "both images built and ran"

@@ -175,7 +175,8 @@ def test_both_images_build_and_run(tmp_path) -> None:
             pytest.skip(f"{tool} is not installed (Debian: {tool})")
     if os.getuid():
         pytest.skip("debootstrap and a chroot want root")
-    ended = subprocess.run(["bash", DOCKER / "build_test.sh"], capture_output=True, text=True, cwd=ROOT)
+    ended = subprocess.run(["bash", DOCKER / "build_test.sh"], capture_output=True, text=True, cwd=ROOT,
+                           env={**os.environ, "PYTHON": sys.executable})
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
     sizes = dict(re.findall(r"^size (\w+) (\d+) MB$", ended.stdout, re.M))
     assert int(sizes["runtime"]) <= 2500 and "label" in sizes
