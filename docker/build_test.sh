@@ -171,7 +171,8 @@ print(r.urlopen(\"http://127.0.0.1:8000/info/\", timeout=25).read().decode())" \
     kill -0 $! || break
 done
 tail -30 /tmp/log; exit 1'
-inside label "$work/exported:/exported:ro" "$work/studies:/studies" -- sh "$server" > "$work/info.json"
+inside label "$work/exported:/exported:ro" "$work/studies:/studies" -- sh "$server" > "$work/info.json" \
+    || { cat "$work/info.json"; fail "the server"; }
 cut -c 1-300 "$work/info.json"
 grep -q '"breast_mri_curriculum":{"type"' "$work/info.json" || fail "the server does not list the model"
 say "both images built and ran"
