@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -201,5 +202,5 @@ def environment() -> dict[str, str]:
                                   timeout=10, cwd=Path(__file__).parent, check=True)
         facts["git"] = revision.stdout.strip()
     except (OSError, subprocess.SubprocessError):
-        facts["git"] = "not a checkout"
+        facts["git"] = os.environ.get("BREAST_BUNDLES_REVISION", "not a checkout")  # set in a container's image
     return facts

@@ -102,6 +102,14 @@ def test_the_record_holds_merged_settings_and_what_they_ran_on(begin) -> None:
     assert record["validate"]["evaluator"]["_target_"] == "SupervisedEvaluator"
 
 
+def test_an_image_says_which_revision_it_was_built_of(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # no git
+    monkeypatch.delenv("BREAST_BUNDLES_REVISION", raising=False)
+    assert guard.environment()["git"] == "not a checkout"
+    monkeypatch.setenv("BREAST_BUNDLES_REVISION", "abc123")
+    assert guard.environment()["git"] == "abc123"
+
+
 @pytest.mark.parametrize(("before", "after", "refused"), [
     (["--lr", "1.0e-3"], ["--lr", "1.0e-4"], "lr = 0.001, this one has 0.0001"),
     ([], ["--seed", 3], "seed = 0, this one has 3"),
