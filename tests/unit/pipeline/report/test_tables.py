@@ -52,7 +52,7 @@ def test_missing_columns_are_named(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     path = run / "main" / "fold0" / "predictions.csv"
     pd.read_csv(path).drop(columns=["score", "side"]).to_csv(path, index=False)
-    with pytest.raises(InputError, match="column score, side is missing"):
+    with pytest.raises(InputError, match="column side, score is missing"):
         load_run(run)
 
 
