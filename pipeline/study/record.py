@@ -167,9 +167,9 @@ def as_large_as(entry: dict[str, Any], size: int | None) -> dict[str, Any]:
         entry: of study.yaml; rows with `parameters` of their own, such as an ensemble's, are of several such networks.
         size: parameters of the network that was trained; None where none was, and the entry stays as it is.
     """
-    if size is None or not entry.get("parameters"):
+    if size is None:
         return entry
-    planned = entry["parameters"]
+    planned = entry.get("parameters") or size
     rows = {name: {**row, "parameters": round(row["parameters"] / planned * size)} if "parameters" in row else row
             for name, row in entry.get("rows", {}).items()}
     return {**entry, "parameters": size, **({"rows": rows} if rows else {})}

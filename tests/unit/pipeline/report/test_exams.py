@@ -143,6 +143,7 @@ def test_in_a_browser_sorting_filters_slices_and_keys(written: Path, browser: Br
     browser.open(written / "exams.html")
     surprise = [float(text) for text in browser.run(COLUMN.format(4))]
     assert surprise == sorted(surprise, reverse=True) and len(surprise) == 150  # more come with the scroll
+    assert browser.run("[share(1), share(null), number(5)]") == ["1.000", "", "5"]  # readers give whole numbers
     browser.click("thead th:nth-child(6) button")  # Main's score
     down = [float(text) for text in browser.run(COLUMN.format(5))]
     browser.click("thead th:nth-child(6) button")
