@@ -165,7 +165,8 @@ def test_in_a_browser_sorting_filters_slices_and_keys(written: Path, browser: Br
     browser.write("e0t001 l")
     # Of a validation case no slices are kept, and that is said
     browser.run("(() => { document.getElementById('find').value = 'e0v001 l'; "
-                "const s = document.getElementById('split'); s.value = ''; s.dispatchEvent(new Event('input', {bubbles: true})); })()")
+                "const s = document.getElementById('split'); "
+                "s.value = ''; s.dispatchEvent(new Event('input', {bubbles: true})); })()")
     browser.click("tbody tr")
     assert browser.run("document.getElementById('slice').textContent").endswith("keeps those of test cases.")
     browser.press("Escape", 27)
