@@ -37,7 +37,8 @@ def test_what_is_stored_is_small_whole_and_of_no_machine(stored) -> None:
     text = NOTEBOOK.read_text(encoding="utf-8")
     assert len(text) < 300_000
     assert not re.search(r"[\"' =(]/(?:home|root|tmp|usr|work|opt|Users|var)/", text)
-    assert [cell.execution_count for cell in coded(stored)] == list(range(1, len(coded(stored)) + 1))
+    count = len(coded(stored))
+    assert [cell.execution_count for cell in coded(stored)] in (list(range(1, count + 1)), [None] * count)
     assert all(output.output_type != "error" and output.get("name") != "stderr"
                for cell in coded(stored) for output in cell.outputs)
 
@@ -52,7 +53,6 @@ def test_its_links_lead_somewhere(stored) -> None:
 @pytest.mark.slow
 def test_it_runs_as_it_stands(stored, tmp_path: Path, phantom_cohort, monkeypatch: pytest.MonkeyPatch) -> None:
     before = NOTEBOOK.read_bytes()
-    pictures = [any("image/png" in output.get("data", {}) for output in cell.outputs) for cell in coded(stored)]
     replaced = [tag for cell in coded(stored) for tag in cell.metadata.get("tags", ()) if tag in TINY]
     assert sorted(replaced) == sorted(TINY)
     for cell in coded(stored):
@@ -66,7 +66,7 @@ def test_it_runs_as_it_stands(stored, tmp_path: Path, phantom_cohort, monkeypatc
     last = [said(cell) for cell in coded(stored)]
     assert any("ResNet18 curriculum" in text and "AUROC" in text for text in last)
     assert any(re.search(r"E0002: probability of malignancy .*\"L\": 0\.\d+, \"R\": 0\.\d+", text) for text in last)
-    assert [any("image/png" in output.get("data", {}) for output in cell.outputs) for cell in coded(stored)] == pictures
+    assert sum("image/png" in output.get("data", {}) for cell in coded(stored) for output in cell.outputs) == 4
     for name in ("run/report.html", "run/exams.html", "answers/E0002_heatmap.nii.gz"):
         assert (tmp_path / "demo" / "notebook" / name).is_file()
     assert NOTEBOOK.read_bytes() == before
