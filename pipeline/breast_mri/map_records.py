@@ -1,14 +1,16 @@
-"""What an evaluation keeps of one map: whether it points to a lesion, and one slice of it for the report."""
+"""What an evaluation keeps of one map: whether it points to a lesion, and slices of it to look at."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipeline.explain.stacks import save_stack
 from pipeline.metrics import random_point_share
-from transforms.grid import Grid
+from transforms.grid import Grid, triple
 
 
 def peak_of(heat: np.ndarray) -> np.ndarray:
@@ -58,3 +60,30 @@ def plane_picture(image: np.ndarray, heat: np.ndarray, lesions: Sequence[Sequenc
         "points": np.asarray(points, np.float32).reshape(-1, 2),
         "point_malignant": np.asarray([malignant for *_, malignant in here], np.int64),
     }
+
+
+def save_slices(folder: Path, row: Mapping[str, Any], image: np.ndarray, heat: np.ndarray,
+                lesions: Sequence[Sequence[float]], grid: Grid, exam: Mapping[str, Any] | None,
+                mirrored: bool = False) -> None:
+    """All slices of a breast's map for the page with every exam, anterior up, under the numbers of the exam's own file.
+
+    Args:
+        folder: of the evaluation.
+        row: of `predictions.csv`, for the names.
+        image, heat, mirrored: as `plane_picture` takes them.
+        lesions: voxel x, y, z and malignant of each.
+        grid: of image and heat.
+        exam: `shape` and `affine` of the exam as its files have it; None where they are not known.
+    """
+    numbers, total = None, 0
+    if exam is not None:
+        own = Grid(triple(exam["shape"]), np.asarray(exam["affine"]))
+        middle = [n / 2 for n in grid.shape[:2]]
+        numbers, total = [grid.slice_in(own, [*middle, z]) for z in range(grid.shape[2])], grid.slices_of(own)
+    columns = slice(None, None, -1 if mirrored else 1)
+    right, front = grid.shape[0] - 1, grid.shape[1] - 1
+    shown = np.clip(image / max(np.percentile(image, 99.8), 1e-6), 0, 1)
+    save_stack(folder, {"exam_id": row["exam_id"], "side": row["side"]}, shown.transpose(2, 1, 0)[:, ::-1, columns],
+               heat.transpose(2, 1, 0)[:, ::-1, columns],
+               [(right - x if mirrored else x, front - y, z) for x, y, z, _ in lesions],
+               [int(malignant) for *_, malignant in lesions], numbers, total, float(grid.spacing[1] / grid.spacing[0]))

@@ -42,7 +42,10 @@ class WholeExams:
     def arrays(self, result: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
         image = result["image"]
         voxels = image.as_tensor().permute(0, 3, 2, 1).half().numpy()  # (P, Z, Y, X)
-        yield "stack", voxels, {"affine": image.meta["stack_affine"].tolist(), "shape": list(image.shape[1:])}
+        exam = {"affine": np.asarray(image.meta["original_affine"]).tolist(),
+                "shape": [int(n) for n in image.meta["spatial_shape"]]}
+        yield "stack", voxels, {"affine": image.meta["stack_affine"].tolist(), "shape": list(image.shape[1:]),
+                                "exam": exam}
 
     def cases(self, exam: Exam, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         (array,) = record["arrays"].values()
@@ -53,6 +56,7 @@ class WholeExams:
         yield {
             "image": array["image"],
             "affine": array["affine"],
+            "exam_grid": array.get("exam"),  # as the exam's files have it
             "phases": record["phases"],
             "missing": record["missing"],
             "breasts": labels,

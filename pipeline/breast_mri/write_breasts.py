@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from ignite.engine import Engine
 
-from pipeline.breast_mri.map_records import peak_of, plane_picture, pointing
+from pipeline.breast_mri.map_records import peak_of, plane_picture, pointing, save_slices
 from pipeline.breast_mri.write_maps import MapWriter
 from pipeline.explain.evidence import body_mask
-from pipeline.explain.stacks import save_stack
 from pipeline.prediction_rows import case_of, prediction_row
 from transforms.grid import Grid, triple
 
@@ -56,8 +55,8 @@ class WritePredictions(MapWriter):
                 heat = pred["heatmap"][i].detach().cpu()
                 self._collect_map(row, batch["image"][i], heat, batch["lesions"][i], grid)
                 if self.stacks:
-                    self._save_stack(row, batch["image"][i], heat, batch["lesions"][i], grid,
-                                     batch.get("exam_grid", {i: None})[i])
+                    save_slices(self.folder, row, self._shown(batch["image"][i]), heat.numpy(), batch["lesions"][i],
+                                grid, batch.get("exam_grid", {i: None})[i])
 
     def _collect_map(self, row: dict[str, Any], image: torch.Tensor, heat: torch.Tensor, lesions: list[list[float]],
                      grid: Grid) -> None:
@@ -68,23 +67,9 @@ class WritePredictions(MapWriter):
                                **pointing(heat.numpy(), body, grid, malignant, self.radius_mm)})
         if len(self.kept) < self.maps:
             z = round(malignant[0][2]) if malignant else int(peak_of(heat.numpy())[2])
-            shown = image[min(self.shown, len(image) - 1)].float().cpu().numpy()
             self.kept[f"{row['exam_id']}_{row['side']}"] = {
-                **plane_picture(shown, heat.numpy(), lesions, z),
+                **plane_picture(self._shown(image), heat.numpy(), lesions, z),
                 **{name: row[name] for name in ("label", "score", "exam_id", "side")}}
 
-    def _save_stack(self, row: dict[str, Any], image: torch.Tensor, heat: torch.Tensor, lesions: list[list[float]],
-                    grid: Grid, exam: dict[str, Any] | None) -> None:
-        """All slices, turned as in `_picture`."""
-        shown = image[min(self.shown, len(image) - 1)].float().cpu().numpy()
-        shown = np.clip(shown / max(np.percentile(shown, 99.8), 1e-6), 0, 1)
-        numbers, total = None, 0
-        if exam is not None:
-            own = Grid(triple(exam["shape"]), np.asarray(exam["affine"]))
-            middle = [n / 2 for n in grid.shape[:2]]
-            numbers, total = [grid.slice_in(own, [*middle, z]) for z in range(grid.shape[2])], grid.slices_of(own)
-        rows = grid.shape[1] - 1
-        save_stack(self.folder, {"exam_id": row["exam_id"], "side": row["side"]}, shown.transpose(2, 1, 0)[:, ::-1],
-                   heat.numpy().transpose(2, 1, 0)[:, ::-1], [(x, rows - y, z) for x, y, z, _ in lesions],
-                   [int(malignant) for *_, malignant in lesions], numbers, total,
-                   float(grid.spacing[1] / grid.spacing[0]))
+    def _shown(self, image: torch.Tensor) -> np.ndarray:
+        return np.asarray(image[min(self.shown, len(image) - 1)].float().cpu().numpy())

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from ignite.engine import Engine
 
-from pipeline.breast_mri.map_records import peak_of, plane_picture, pointing
+from pipeline.breast_mri.map_records import peak_of, plane_picture, pointing, save_slices
 from pipeline.breast_mri.slice_stacks import TASKS, UNKNOWN
 from pipeline.breast_mri.write_maps import MapWriter
 from pipeline.explain.evidence import body_mask
@@ -35,10 +35,14 @@ class WriteFourLabels(MapWriter):
         fold: the fold, for the table.
         maps: how many breasts of the test split to keep maps of.
         radius_mm: a peak this near to a lesion's centre is on it.
+        stacks: keep all slices of every test breast's map of malignancy, `stacks/*.npz`, for the page with every exam;
+            lesions of that breast are marked.
     """
 
-    def __init__(self, output_dir: Path | str, fold: int, maps: int = 8, radius_mm: float = 20.0) -> None:
+    def __init__(self, output_dir: Path | str, fold: int, maps: int = 8, radius_mm: float = 20.0,
+                 stacks: bool = False) -> None:
         super().__init__(output_dir, fold, maps, radius_mm)
+        self.stacks = bool(stacks)
 
     def collect(self, engine: Engine) -> None:
         """Take one batch's scores and maps."""
@@ -50,6 +54,7 @@ class WriteFourLabels(MapWriter):
         for i, own in enumerate(scores):
             case = {key: batch[key][i] for key in ("exam_id", "patient_id", "split", "groups", "lesions", "affine",
                                                    "array")}
+            case["exam_grid"] = batch.get("exam_grid", {i: None})[i]
             body = None
             # The task that leads comes first, and its maps are those that are shown.
             for answer in sorted(range(len(TASKS)), key=lambda answer: TASKS[answer][1] != "malignant"):
@@ -73,6 +78,9 @@ class WriteFourLabels(MapWriter):
             grid = Grid(triple(heat.shape), np.asarray(case["affine"]))
             self.peaks.append({"exam_id": row["exam_id"], "side": row["side"], "task": row["task"],
                                **pointing(heat, body, grid, wanted, self.radius_mm)})
+        if row["task"] == "malignant" and self.stacks:
+            save_slices(self.folder, row, image.float().cpu().numpy(), heat, side, Grid(triple(heat.shape),
+                        np.asarray(case["affine"])), case["exam_grid"], mirrored=True)
         if row["task"] == "malignant" and len(self.kept) < self.maps:
             z = round(wanted[0][2]) if wanted else int(peak_of(heat)[2])
             both = [(*place, malignant) for *place, _, malignant in case["lesions"]]

@@ -72,10 +72,15 @@ def save_stack(folder: Path | str, names: Mapping[str, Any], image: np.ndarray, 
     counted = np.arange(len(image)) if numbers is None else np.asarray(numbers)
     names = {key: str(value) for key, value in names.items()}
     write_arrays(
-        Path(folder) / FOLDER / ("_".join(value for value in names.values() if value) + ".npz"),
+        stack_path(folder, names),
         image=_bytes(image[kept], step), heat=_bytes(heat[kept], step) if heat is not None else np.zeros(0, np.uint8),
         points=at.astype(np.float32), malignant=np.asarray(malignant, np.uint8), numbers=counted[kept],
         total=int(total), aspect=float(aspect), **{f"name_{key}": value for key, value in names.items()})
+
+
+def stack_path(folder: Path | str, names: Mapping[str, Any]) -> Path:
+    """Where a case's slices lie under an evaluation's folder."""
+    return Path(folder) / FOLDER / ("_".join(str(value) for value in names.values() if value) + ".npz")
 
 
 def load_stack(path: Path) -> Stack:

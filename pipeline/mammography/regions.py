@@ -21,6 +21,7 @@ import torch
 
 from pipeline.errors import InputError
 from pipeline.explain.saliency import SHARE, centre_of_attention
+from pipeline.explain.stacks import stack_path
 from pipeline.files.atomic import write_json
 from pipeline.files.receipts import digest, is_sealed, sealed
 from transforms.mammography.scale import native_point
@@ -65,6 +66,11 @@ def identity(model: Path | str, width: int, size: int, fold: int) -> dict[str, A
             "fold": fold}
 
 
+def stack_names(case: Mapping[str, Any]) -> dict[str, str]:
+    """What tells an image's kept picture apart, as in `images.csv`."""
+    return {"exam_id": case["exam_id"], "side": case["image_id"][0], "image_id": case["image_id"]}
+
+
 def known(path: Path | str, about: Mapping[str, Any]) -> dict[str, Any]:
     """The images of a file of the same model and input; empty where there is none, or of another."""
     try:
@@ -75,10 +81,12 @@ def known(path: Path | str, about: Mapping[str, Any]) -> dict[str, Any]:
         return {}
 
 
-def unknown(cases: Sequence[dict[str, Any]], path: Path | str, about: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The images whose centre is still to be found."""
-    images = known(path, about)
-    todo = [case for case in cases if images.get(image_key(case), {}).get("array") != case["sha256"]]
+def unknown(cases: Sequence[dict[str, Any]], path: Path | str, about: Mapping[str, Any],
+            stacks: bool = False) -> list[dict[str, Any]]:
+    """The images whose centre is still to be found; with `stacks` also test images whose picture was not kept."""
+    images, folder = known(path, about), Path(path).parent
+    todo = [case for case in cases if images.get(image_key(case), {}).get("array") != case["sha256"]
+            or (stacks and case["split"] == "test" and not stack_path(folder, stack_names(case)).is_file())]
     print(f"regions: {len(cases)} images, {len(cases) - len(todo)} known, {len(todo)} to do", flush=True)
     return todo
 

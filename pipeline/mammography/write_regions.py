@@ -14,7 +14,7 @@ from ignite.engine import Engine, Events
 from pipeline.evaluations import EvaluationWriter
 from pipeline.explain.stacks import save_stack
 from pipeline.files.atomic import write_arrays
-from pipeline.mammography.regions import image_key, known, native_centers, save
+from pipeline.mammography.regions import image_key, known, native_centers, save, stack_names
 from pipeline.mammography.screening import found_by_screening, probability
 from transforms.mammography.scale import region_around
 
@@ -78,7 +78,7 @@ class WriteRegions(EvaluationWriter):
             write_arrays(self.folder / "maps" / f"{exam_id}_{image_id}.npz", **picture)
         if self.stacks:
             points = [(*at, 0) for at in picture["points"]]
-            save_stack(self.folder, {"exam_id": exam_id, "side": image_id[0], "image_id": image_id},
+            save_stack(self.folder, stack_names({"exam_id": exam_id, "image_id": image_id}),
                        picture["image"][None], picture["heat"][None], points, picture["point_malignant"])
 
     def _picture(self, case: Mapping[str, Any], saliency: torch.Tensor, center: Sequence[float], label: int,

@@ -6,16 +6,13 @@ mean: patients of each fold's test set are drawn with replacement, models and th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pipeline.metrics import (
     Auroc,
-    Shares,
     area_interval,
     calibration_error,
     delong_test,
@@ -27,10 +24,7 @@ from pipeline.metrics import (
     replicates,
     roc_band,
     roc_curve,
-    sensitivity_threshold,
-    specificity_threshold,
     wilson,
-    youden_threshold,
     z_test,
 )
 from pipeline.report.parts.cohorts import cohorts
@@ -42,35 +36,11 @@ from pipeline.report.parts.selection import selection
 from pipeline.report.parts.settings import setting_curves
 from pipeline.report.parts.strata import subgroups
 from pipeline.report.predictions import BEST, Run, load_localisation
+from pipeline.report.scored import RATES, RULES, TARGETS, Scored, ranking, rate_columns, score_all
 from pipeline.report.summary import fold_summary, plain
 from pipeline.report.tasks import by_task
 
 SCHEMA = "breast-bundles/metrics/1"
-RATES = ("accuracy", "sensitivity", "specificity")
-TARGETS = tuple((kind, target) for kind in ("specificity", "sensitivity") for target in (0.90, 0.95))
-RULES = ("youden", "0.5", *(f"{kind}_{target:.2f}" for kind, target in TARGETS))
-
-
-@dataclass
-class Scored:
-    """A variant's results a fold: values of its test set, and their bootstrap replicates."""
-
-    thresholds: list[dict[str, float]] = field(default_factory=list)
-    auroc: list[float] = field(default_factory=list)
-    auroc_draws: list[NDArray[np.float64]] = field(default_factory=list)  # each (count,)
-    rates: list[NDArray[np.float64]] = field(default_factory=list)  # each (rules × 3 + 1,), Brier's last
-    rate_draws: list[NDArray[np.float64]] = field(default_factory=list)  # each (count, rules × 3 + 1)
-
-    def rate(self, rule: str, name: str) -> dict[str, Any]:
-        """Summary over folds of a rate at the thresholds of a rule."""
-        return self._summary(RULES.index(rule) * len(RATES) + RATES.index(name))
-
-    def brier(self) -> dict[str, Any]:
-        """Summary over folds of Brier's score, the mean of (score − label)²."""
-        return self._summary(-1)
-
-    def _summary(self, column: int) -> dict[str, Any]:
-        return fold_summary(np.stack(self.rates)[:, column], np.stack(self.rate_draws)[:, :, column])
 
 
 def analyse(run: Run, count: int = 2000, seed: int = 0) -> dict[str, Any]:
@@ -113,7 +83,7 @@ def analyse(run: Run, count: int = 2000, seed: int = 0) -> dict[str, Any]:
 
 def _results(run: Run, count: int, seed: int) -> dict[str, Any]:
     """What is made of each task: tables, intervals and tests."""
-    scored = _score(run, count, seed)
+    scored = score_all(run, count, seed)
     order = ranking(run, scored) if run.study["comparisons"] == BEST else run.variants
     variants = {name: _variant(run, name, scored[name]) for name in order}
     return {
@@ -146,60 +116,6 @@ def _best(run: Run, variants: dict[str, dict[str, Any]]) -> dict[str, str]:
         if group and np.isfinite(area[name]) and (group not in best or area[name] > area[best[group]]):
             best[group] = name
     return best
-
-
-def thresholds(validation: pd.DataFrame) -> dict[str, float]:
-    """The threshold of each rule, chosen on a fold's validation rows; NaN where they lack a class."""
-    label, score = validation["label"], validation["score"]
-    chosen = {"youden": youden_threshold(label, score) if len(label) else np.nan, "0.5": 0.5}
-    for kind, target in TARGETS:
-        choose = specificity_threshold if kind == "specificity" else sensitivity_threshold
-        chosen[f"{kind}_{target:.2f}"] = choose(label, score, target) if len(label) else np.nan
-    return chosen
-
-
-def rate_columns(label: NDArray[Any], score: NDArray[Any], cuts: list[float]) -> Shares:
-    """Accuracy, sensitivity and specificity at each threshold, then Brier's score, as shares of rows.
-
-    Args:
-        label, score: shape (n,).
-        cuts: thresholds; at NaN the rates are NaN.
-
-    Returns:
-        A statistic of weights (chunk, n) with values (chunk, 3 × thresholds + 1).
-    """
-    value, where = [], []
-    for cut in cuts:
-        correct = (score >= cut) == (label == 1)
-        known = np.full(len(label), not np.isnan(cut))
-        value += [correct] * 3
-        where += [known, known & (label == 1), known & (label == 0)]
-    value.append((score - label) ** 2)
-    where.append(np.ones(len(label), dtype=bool))
-    return Shares(np.stack(value, axis=1), np.stack(where, axis=1))
-
-
-def _score(run: Run, count: int, seed: int) -> dict[str, Scored]:
-    """Every variant in every fold, under draws that the variants share, so that differences are paired."""
-    scored = {name: Scored() for name in run.variants}
-    for fold in run.folds:
-        statistics: list[Any] = []
-        for name in run.variants:
-            test = run.part(name, fold, "test")
-            cuts = thresholds(run.part(name, fold, "validation"))
-            label, score = test["label"].to_numpy(), test["score"].to_numpy()
-            scored[name].thresholds.append(cuts)
-            statistics += [Auroc(label, score), rate_columns(label, score, list(cuts.values()))]
-        patient = test["patient_id"].to_numpy()  # the same rows in every variant
-        draws = replicates(patient, statistics, count, [seed, fold])
-        whole = np.ones((1, len(patient)))
-        for i, name in enumerate(run.variants):
-            area, rates = statistics[2 * i : 2 * i + 2]
-            scored[name].auroc.append(float(area(whole)[0]))
-            scored[name].rates.append(rates(whole)[0])
-            scored[name].auroc_draws.append(draws[2 * i])
-            scored[name].rate_draws.append(draws[2 * i + 1])
-    return scored
 
 
 def _variant(run: Run, name: str, scored: Scored) -> dict[str, Any]:
@@ -247,14 +163,6 @@ def _final(run: Run, count: int, seed: int) -> dict[str, dict[str, Any]]:
             entry[rate] = {"value": float(whole[1][i]), "ci95": interval(draws[1][:, i])}
         found[name] = entry
     return found
-
-
-def ranking(run: Run, scored: dict[str, Scored]) -> list[str]:
-    """Variants by their mean AUROC, the largest first; those without one last."""
-    area = {name: np.asarray(scored[name].auroc, float) for name in run.variants}
-    mean = {name: values[np.isfinite(values)].mean() if np.isfinite(values).any() else -1.0
-            for name, values in area.items()}
-    return sorted(run.variants, key=lambda name: -mean[name])
 
 
 def _comparisons(run: Run, scored: dict[str, Scored]) -> list[dict[str, Any]]:

@@ -22,8 +22,9 @@ from PIL import Image
 from pipeline import __version__
 from pipeline.explain.stacks import FOLDER, Stack, load_stack
 from pipeline.files.atomic import replacing, write_text
+from pipeline.prediction_rows import ITEM
 from pipeline.report.gallery import MAP
-from pipeline.report.predictions import ITEM, Run
+from pipeline.report.predictions import Run
 from pipeline.report.tasks import by_task
 
 PAGE, PICTURES = "exams.html", "exams"

@@ -35,9 +35,25 @@ STYLE: Any = {  # for mpl.rc_context, whose type names every key there is
 }
 
 
-def colour(index: int) -> str:
-    """The colour of the study's variant of that number; those that no chart draws share a grey."""
-    return COLOURS[index] if index < MOST else "#b8bec5"
+def drawn(metrics: dict[str, Any]) -> list[str]:
+    """Names of the variants that charts draw, in the table's order; their places give their colours and dashes.
+
+    Where there are more than `MOST`, the first and those that are compared go before the others, and points of a curve
+    over a setting, which has a chart of its own, come last.
+
+    Args:
+        metrics: what `analyse` returned.
+    """
+    names = list(metrics["variants"])
+    compared = names[:1] + [row[side] for row in metrics.get("comparisons") or [] for side in ("first", "second")]
+    points = [point["variant"] for curve in metrics.get("curves", {}).values() for point in curve["points"]]
+    wanted = sorted(names, key=lambda name: 0 if name in compared else 2 if name in points else 1)
+    return [name for name in names if name in wanted[:MOST]]
+
+
+def colour(index: int | None) -> str:
+    """The colour of the variant at that place among those `drawn`; the others share a grey."""
+    return COLOURS[index] if index is not None else "#b8bec5"
 
 
 def svg(figure: Figure, name: str, description: str) -> str:
@@ -74,7 +90,8 @@ def roc_figure(metrics: dict[str, Any], name: str = "roc") -> str:
         figure = Figure(figsize=(6.6, 4.3), layout="constrained")
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=(0, (2, 3)))
-        for i, entry in enumerate(list(metrics["variants"].values())[:MOST]):
+        for i, variant in enumerate(drawn(metrics)):
+            entry = metrics["variants"][variant]
             roc = entry["roc"]
             if roc["mean"][0] is None:
                 continue
@@ -131,7 +148,7 @@ def ranking_figure(metrics: dict[str, Any], variants: dict[str, Any], prefix: st
 
 def calibration_figure(metrics: dict[str, Any], positive: str = "malignant", name: str = "calibration") -> str:
     """Reliability of each variant: observed share of positive cases against the mean score of a bin."""
-    entries = list(metrics["variants"].values())[:MOST]
+    entries = [metrics["variants"][variant] for variant in drawn(metrics)]
     columns = min(len(entries), 3)
     rows = -(-len(entries) // columns)
     with mpl.rc_context(STYLE):

@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 
 from pipeline import __version__
-from pipeline.report.figures import calibration_figure, colour, ranking_figure, roc_figure
+from pipeline.report.figures import calibration_figure, colour, drawn, ranking_figure, roc_figure
 from pipeline.report.gallery import colour_bar, gallery
 from pipeline.report.parts.curves import learning_figure
 from pipeline.report.parts.lesions import contrast_pictures, curve_figure, load_curves
@@ -49,6 +49,7 @@ def render(run: Run, metrics: dict[str, Any]) -> str:
     study = complete(redact_all(run.study, redactor(run.folder)))
     variant, pictures = gallery(run, metrics)
     curves = load_curves(run)
+    places = {name: i for i, name in enumerate(drawn(metrics))}
     return template.render(
         m=metrics,
         study=study,
@@ -58,17 +59,19 @@ def render(run: Run, metrics: dict[str, Any]) -> str:
         positive=study["positive"],
         lead=_task(run, study, metrics),
         others=[_task(other, complete(redact_all(other.study, redactor(run.folder))),
-                      {"bootstrap": metrics["bootstrap"], **metrics["tasks"][other.task]}) for other in others],
+                      {**{key: metrics[key] for key in ("bootstrap", "curves") if key in metrics},
+                       **metrics["tasks"][other.task]}) for other in others],
         over_settings=[(curve, setting_figure(curve, f"over-{i}"))
                        for i, curve in enumerate(metrics.get("curves", {}).values())],
-        colours={name: colour(i) for i, name in enumerate(metrics["variants"])},
+        colours={name: colour(places.get(name)) for name in metrics["variants"]},
         comparable=study["preset"] != "demo" and not study["dataset"].get("synthetic"),
         summary=summary_text(study, metrics),
         contrasts=contrast_pictures(run),
         curves="" if curves is None else curve_figure(curves),
         points=points_figure(metrics["points"]) if metrics["points"] else "",
         learning=learning_figure(metrics["learning"], {name: entry.get("label", name)
-                                                       for name, entry in run.study["runs"].items()}),
+                                                       for name, entry in run.study["runs"].items()},
+                                 {run.homes[name]: place for name, place in reversed(places.items())}),
         history=history_figure(run),
         counts=split_counts(run),
         crops=crop_pictures(run),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ SCHEMA = "breast-bundles/study/1"
 _ASKED = ".asked"  # what the study in a folder was last begun with
 _TOLD = ("title", "unit", "positive", "tasks", "comparisons", "screening", "readers")  # of study.yaml
 _INTERNAL = ("stages", "evaluate", "needs", "takes", "asks")  # of a variant, of no concern to the report
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of batch normalisation
 
 
 def listed_inputs(path: Path, source: datalist.Datalist) -> str:
@@ -151,7 +152,10 @@ def write_study(study: Study, source: datalist.Datalist) -> None:
 
     for name, plan in study.entries.items():
         stages = [stage["name"] for stage in plan.get("stages", [])]
-        variants[name]["steps"] = dict(_steps(study.out / name / f"fold{study.folds[0]}", stages))
+        trained = list(_steps(study.out / name / f"fold{study.folds[0]}", stages))
+        sizes = {stage: size for stage, _, size in trained}
+        variants[name] = {**as_large_as(variants[name], sizes.get(stages[-1]) if stages else None),
+                          "steps": {stage: steps for stage, steps, _ in trained}}
     write_json(study.out / "study.json", {**told, "variants": variants, "environment": environment(), "state": state})
 
 
@@ -161,14 +165,34 @@ def left_out(study: Study) -> list[dict[str, Any]]:
             if "needs" in entry and name not in study.variants]
 
 
-def _steps(run: Path, stages: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """Optimiser steps that each stage took, from the state it left."""
+def as_large_as(entry: dict[str, Any], size: int | None) -> dict[str, Any]:
+    """A variant whose `parameters` are those of the network that was trained, not of the paper's, which may be larger.
+
+    Args:
+        entry: of study.yaml; rows with `parameters` of their own, such as an ensemble's, are of several such networks.
+        size: parameters of the network that was trained; None where none was, and the entry stays as it is.
+    """
+    if size is None:
+        return entry
+    planned = entry.get("parameters") or size
+    rows = {name: {**row, "parameters": round(row["parameters"] / planned * size)} if "parameters" in row else row
+            for name, row in entry.get("rows", {}).items()}
+    return {**entry, "parameters": size, **({"rows": rows} if rows else {})}
+
+
+def _steps(run: Path, stages: Sequence[str]) -> Iterator[tuple[str, int, int]]:
+    """Optimiser steps that each stage took, and parameters of its network, from the state it left."""
     import torch
 
     for stage in stages:
         path = run / stage / "resume.pt"
         try:
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)  # its weights stay on disk
-            yield stage, int(state["iteration"])
+            yield stage, int(state["iteration"]), parameters(state["network"])
         except Exception:  # none, or a damaged one: the table goes without its number
             continue
+
+
+def parameters(weights: Mapping[str, Any]) -> int:
+    """How many numbers of a network's state were trained or frozen weights: all but running means and counts."""
+    return sum(value.numel() for name, value in weights.items() if name.rpartition(".")[2] not in _STATISTICS)

@@ -77,3 +77,8 @@ def edit(path: Path, rows: Callable[[pd.DataFrame], Any], column: str, value: st
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     table.loc[rows(table), column] = value
     table.to_csv(path, index=False)
+
+
+def in_table(column: str, value: str, table: str = "main/fold0") -> Callable[[Path], None]:
+    """A fault: another value in the last row of a table, a test row."""
+    return lambda run: edit(run / table / "predictions.csv", lambda rows: int(rows.index[-1]), column, value)

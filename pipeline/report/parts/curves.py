@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.files.tables import read_results
-from pipeline.report.figures import DASHES, MOST, STYLE, colour, svg
+from pipeline.report.figures import DASHES, STYLE, colour, svg
 from pipeline.report.predictions import AGAIN, Run
 
 COLUMN = "val_auroc"
@@ -55,15 +55,23 @@ def _history(path: Path) -> pd.DataFrame | None:
     return table if {"step", COLUMN} <= set(table) else None
 
 
-def learning_figure(curves: dict[str, list[dict[str, Any]]], labels: dict[str, str]) -> str:
-    """The curves as a chart, a band from the least to the greatest fold; earlier stages thin; empty without any."""
+def learning_figure(curves: dict[str, list[dict[str, Any]]], labels: dict[str, str], places: dict[str, int]) -> str:
+    """The curves as a chart, a band from the least to the greatest fold; earlier stages thin; empty without any.
+
+    Args:
+        curves: what `learning_curves` returned.
+        labels: by training.
+        places: of the trainings that are drawn, the place of their colour and dash.
+    """
+    curves = {name: points for name, points in curves.items() if name in places}
     if not curves:
         return ""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.6, 3.3), layout="constrained")
         axes = figure.add_subplot()
         axes.axhline(0.5, color="#999999", linewidth=0.8, linestyle=(0, (2, 3)))
-        for i, (name, points) in enumerate(list(curves.items())[:MOST]):
+        for name, points in curves.items():
+            i = places[name]
             stages = list(dict.fromkeys(point["stage"] for point in points))
             for stage in stages:
                 own = [point for point in points if point["stage"] == stage]

@@ -131,7 +131,8 @@ class Watch:
     """
 
     def __init__(self, console: Console | None = None, every: float = _EVERY) -> None:
-        self.console = console or Console(highlight=False, soft_wrap=True)
+        # Notebooks and build servers set FORCE_COLOR, which rich takes for a terminal.
+        self.console = console or Console(highlight=False, soft_wrap=True, force_terminal=sys.stdout.isatty())
         self.every = every
         self.running: list[Running] = []
         self.lock = threading.Lock()

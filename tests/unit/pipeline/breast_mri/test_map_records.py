@@ -1,11 +1,12 @@
-"""A map's peak against lesions, and its slice as it is shown, by hand."""
+"""A map's peak against lesions, and its slices as they are shown, by hand."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from pipeline.breast_mri.map_records import peak_of, plane_picture, pointing
+from pipeline.breast_mri.map_records import peak_of, plane_picture, pointing, save_slices
+from pipeline.explain.stacks import load_stack
 from transforms.grid import Grid
 
 GRID = Grid((6, 5, 4), np.diag([2.0, 3.0, 4.0, 1.0]))
@@ -32,3 +33,16 @@ def test_anterior_is_up_and_the_patient_s_right_on_the_left_where_asked(mirrored
     column = 1 if mirrored else 4
     assert shown["image"].argmax() == 3 * 6 + column and shown["points"].tolist() == [[column, 3]]
     assert shown["heat"][0, 5 if mirrored else 0] == 0.5 and shown["point_malignant"].tolist() == [1]
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_all_slices_lie_as_the_one_that_the_report_shows(tmp_path, mirrored) -> None:
+    random = np.random.default_rng(0)
+    image, heat = random.random((6, 5, 4)), random.random((6, 5, 4))
+    save_slices(tmp_path, {"exam_id": "E1", "side": "R", "label": 1}, image, heat, [(4, 1, 2, 1)], GRID, None, mirrored)
+    found = load_stack(tmp_path / "stacks" / "E1_R.npz")
+    one = plane_picture(image, heat, [(4, 1, 2, 1)], 2, mirrored)
+    assert np.abs(found.image[2] / 255 - one["image"]).max() <= 0.5 / 255 + 1e-6
+    assert np.abs(found.heat[2] / 255 - one["heat"]).max() <= 0.5 / 255 + 1e-6
+    assert found.points[0].tolist() == [*one["points"][0], 2] and found.names == {"exam_id": "E1", "side": "R"}
+    assert (found.total, found.aspect, found.shown()) == (0, 1.5, 2)

@@ -35,12 +35,14 @@ def test_an_exam_is_one_array_and_one_case() -> None:
                     Lesion("R", (99.0, 0.0, 0.0), 0, "3")]  # of unknown kind, and off the image
     exam.readers = {"one": {"L": 5.0}, "two": {"exam": 3.0}}
     affine = np.array([[2.0, 0, 0, -30], [0, 2.0, 0, -10], [0, 0, 5.0, 0], [0, 0, 0, 1]])
-    image = MetaTensor(torch.arange(2 * 30 * 12 * 3).reshape(2, 30, 12, 3) / 4, meta={"stack_affine": affine})
+    image = MetaTensor(torch.arange(2 * 30 * 12 * 3).reshape(2, 30, 12, 3) / 4, meta={
+        "stack_affine": affine, "original_affine": np.diag([-1.0, 1, 1, 1]), "spatial_shape": np.array([3, 12, 30])})
     ((part, voxels, facts),) = WHOLE_EXAMS.arrays({"image": image})
     assert part == "stack" and voxels.shape == (2, 3, 12, 30) and voxels.dtype == np.float16
     assert voxels[1, 2, 11, 29] == np.float16((2 * 30 * 12 * 3 - 1) / 4) and facts["shape"] == [30, 12, 3]
     record = {"arrays": {"stack": {**facts, "image": "E1_stack.npy"}}, "phases": ["pre", "post2"], "missing": ["post1"]}
     (case,) = WHOLE_EXAMS.cases(exam, record)
+    assert case["exam_grid"] == {"affine": np.diag([-1.0, 1, 1, 1]).tolist(), "shape": [3, 12, 30]}
     assert case["breasts"] == {"L": {"benign": 0, "malignant": 1}, "R": {"benign": None, "malignant": 0}}
     assert case["malignant"] == 1 and case["lesions"] == [[5.0, 10.0, 1.0, "L", 1]]
     assert case["readers"] == {"one": {"L": 5.0, "R": None}, "two": {"L": 3.0, "R": 3.0}}

@@ -11,6 +11,7 @@ import torch
 from evaluation import batch_of, evaluate, rows
 
 from pipeline.breast_mri.write_four_labels import WriteFourLabels
+from pipeline.explain.stacks import load_stack
 
 LOGITS = torch.tensor([[0.0, 0.0, 0.0, 1.0, 0.0, -2.0, 0.0, 3.0]])  # 0.5, 0.731059, 0.119203, 0.952574
 
@@ -79,3 +80,20 @@ def test_maps_are_of_the_test_split_and_no_more_than_asked_for(case, tmp_path) -
     assert [path.name for path in (tmp_path / "a" / "maps").iterdir()] == ["E1_L.npz"]
     written(tmp_path / "b", {**case, "split": "validation"}, heat)
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["predictions.csv"]
+
+
+def test_all_slices_of_both_breasts_maps_of_malignancy_are_kept_where_asked(case, tmp_path) -> None:
+    """The exam's file counts its slices from above: slice z of the stack is its 3 - z."""
+    own = {"affine": [[2, 0, 0, 0], [0, 3, 0, 0], [0, 0, -4, 12], [0, 0, 0, 1]], "shape": [12, 10, 4]}
+    heat = torch.zeros(1, 4, 12, 10, 4)
+    heat[0, 1, 3, 1, 3], heat[0, 3, 9, 3, 2], heat[0, 0], heat[0, 2] = 0.7, 0.9, 0.1, 0.1
+    written(tmp_path / "out", {**case, "exam_grid": own}, heat, stacks=True)
+    left, right = (load_stack(tmp_path / "out" / "stacks" / f"E1_{side}.npz") for side in "LR")
+    assert left.image.shape == (4, 10, 12) and left.aspect == 1.5 and (left.total, right.total) == (4, 4)
+    assert left.numbers.tolist() == [3, 2, 1, 0]
+    assert np.argwhere(left.heat).tolist() == [[3, 8, 8]] and np.argwhere(right.heat).tolist() == [[2, 6, 2]]
+    assert np.unravel_index(left.image.argmax(), left.image.shape) == (3, 8, 9)  # mirrored, anterior up
+    assert left.points.tolist() == [[9, 8, 3], [7, 6, 0]] and left.malignant.tolist() == [1, 0]  # its own lesions
+    assert right.points.tolist() == [[2, 6, 2]] and right.malignant.tolist() == [0]
+    written(tmp_path / "older", case, heat, stacks=True)  # prepared before exams' own grids were kept
+    assert load_stack(tmp_path / "older" / "stacks" / "E1_L.npz").total == 0

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from pipeline.errors import InputError
+from pipeline.explain.stacks import save_stack
 from pipeline.mammography import regions
 from transforms.mammography.scale import fit_square, region_around
 
@@ -43,6 +44,16 @@ def test_what_a_model_found_is_not_found_again(tmp_path, model) -> None:
     regions.save(path, about, found(both[0]))
     torch.save({"weight": torch.zeros(2)}, model)
     assert regions.unknown(both, path, regions.identity(model, 976, 976, 0)) == both
+
+
+def test_a_picture_that_was_not_kept_is_made_where_it_is_asked_for_later(tmp_path, model) -> None:
+    path, about = tmp_path / "regions.json", regions.identity(model, 976, 976, 0)
+    test, train = ({**case, "split": split} for case, split in zip(cases(), ("test", "train"), strict=True))
+    regions.save(path, about, found(test) | {"E1/L-MLO": {"center": [1.0, 2.0], "score": 0.0, "array": "b"}})
+    assert regions.unknown([test, train], path, about) == []
+    assert regions.unknown([test, train], path, about, stacks=True) == [test]
+    save_stack(tmp_path, regions.stack_names(test), np.zeros((1, 4, 4)), None)
+    assert regions.unknown([test, train], path, about, stacks=True) == []
 
 
 def test_cases_get_their_centers_or_one_line(tmp_path, model) -> None:

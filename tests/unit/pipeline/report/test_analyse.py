@@ -29,21 +29,6 @@ def test_auroc_is_the_mean_over_test_folds(finished: Path, metrics: Any) -> None
         assert found["ci95"][0] < found["mean"] < found["ci95"][1]
 
 
-def test_thresholds_come_from_validation_alone(finished: Path, metrics: Any) -> None:
-    found = metrics["variants"]["main"]
-    for fold, threshold in enumerate(found["threshold"]):
-        table = pd.read_csv(finished / "main" / f"fold{fold}" / "predictions.csv")
-        validation, test = table.query("split == 'validation'"), table.query("split == 'test'")
-        positive, negative = (validation["score"][validation["label"] == c] for c in (1, 0))
-        gains = {t: (positive >= t).mean() + (negative < t).mean() for t in validation["score"]}
-        assert gains[threshold] == pytest.approx(max(gains.values()))
-        called = test["score"] >= threshold
-        expected = {"accuracy": called == test["label"], "sensitivity": called[test["label"] == 1],
-                    "accuracy_at_0.5": (test["score"] >= 0.5) == test["label"]}
-        for name, right in expected.items():
-            assert found[name]["per_fold"][fold] == pytest.approx(right.mean(), abs=1e-5)
-
-
 def test_brier_and_readers_are_those_of_the_rows_of_test(finished: Path, metrics: Any) -> None:
     tests = [rows_of_test(finished, "main", fold) for fold in (0, 1)]
     brier = np.mean([((t["score"] - t["label"]) ** 2).mean() for t in tests])

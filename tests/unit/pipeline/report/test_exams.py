@@ -143,6 +143,7 @@ def test_in_a_browser_sorting_filters_slices_and_keys(written: Path, browser: Br
     browser.open(written / "exams.html")
     surprise = [float(text) for text in browser.run(COLUMN.format(4))]
     assert surprise == sorted(surprise, reverse=True) and len(surprise) == 150  # more come with the scroll
+    assert browser.run("[share(1), share(null), number(5)]") == ["1.000", "", "5"]  # readers give whole numbers
     browser.click("thead th:nth-child(6) button")  # Main's score
     down = [float(text) for text in browser.run(COLUMN.format(5))]
     browser.click("thead th:nth-child(6) button")
@@ -162,6 +163,16 @@ def test_in_a_browser_sorting_filters_slices_and_keys(written: Path, browser: Br
     browser.run("document.getElementById('outcome').value = ''")
     browser.click("#find")
     browser.write("e0t001 l")
+    # Of a validation case no slices are kept, and that is said
+    browser.run("(() => { document.getElementById('find').value = 'e0v001 l'; "
+                "const s = document.getElementById('split'); "
+                "s.value = ''; s.dispatchEvent(new Event('input', {bubbles: true})); })()")
+    browser.click("tbody tr")
+    assert browser.run("document.getElementById('slice').textContent").endswith("keeps those of test cases.")
+    browser.press("Escape", 27)
+    browser.run("document.getElementById('find').value = ''")
+    browser.click("#find")
+    browser.write("e0t001 l")
     # The keyboard opens it, moves through its slices, and closes it
     browser.run("document.querySelector('tbody tr').focus()")
     browser.press("Enter", 13, "\r")
@@ -176,6 +187,9 @@ def test_in_a_browser_sorting_filters_slices_and_keys(written: Path, browser: Br
     browser.run("document.getElementById('opacity').focus()")
     browser.press("Home", 36)
     assert browser.run("document.getElementById('heat').style.opacity") == "0"
+    browser.run("document.getElementById('bright').focus()")
+    browser.press("End", 35)
+    assert browser.run("document.getElementById('image').style.filter") == "brightness(5)"
     shown = browser.run("new Promise(done => { const i = new Image(); i.onload = () => done(i.naturalHeight); i.src = "
                         "getComputedStyle(document.getElementById('heat')).backgroundImage.slice(5, -2); })")
     assert shown == 48
@@ -200,7 +214,8 @@ def test_in_a_browser_a_hostile_exam_id_is_a_text(written: Path, browser: Browse
 def test_in_a_browser_a_thousand_exams_open_within_a_second(written: Path, tmp_path: Path, browser: Browser) -> None:
     page = (written / "exams.html").read_text(encoding="utf-8")
     data = content(written)
-    data["cases"] = [{**data["cases"][i % len(data["cases"])], "exam_id": f"E{i // 2:04d}", "side": "LR"[i % 2]}
+    data["cases"] = [{**data["cases"][i % len(data["cases"])], "exam_id": f"E{i // 2:04d}", "side": "LR"[i % 2],
+                      "split": "test"}
                      for i in range(2000)]
     text = json.dumps(data).replace("<", "\\u003c").replace(">", "\\u003e")
     start = page.index('id="data">') + len('id="data">')

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.report.figures import MOST, calibration_figure, colour, ranking_figure, roc_figure
+from pipeline.report.figures import MOST, calibration_figure, colour, drawn, ranking_figure, roc_figure
 
 
 def variant(label: str, auroc: float | None) -> dict[str, Any]:
@@ -61,7 +61,16 @@ def test_a_study_of_many_shows_six_curves() -> None:
     assert sum(word.startswith("V") for word in words(calibration_figure(many))) == 6
 
 
-def test_no_variant_repeats_the_colour_of_one_that_is_drawn() -> None:
-    drawn = [colour(i) for i in range(MOST)]
-    assert len(set(drawn)) == MOST
-    assert not set(drawn) & {colour(i) for i in range(MOST, 40)}
+def test_no_two_variants_that_are_drawn_share_a_colour() -> None:
+    shades = [colour(i) for i in range(MOST)]
+    assert len({*shades, colour(None)}) == MOST + 1
+
+
+def test_of_many_the_compared_are_drawn_and_points_of_a_curve_give_way() -> None:
+    """The doubly deep study's table: inputs, a curve's points on one of them, and two ensembles at its end."""
+    names = ["t2-t0", "t2", "t1-t0", "t3-t0", "t2-t0_0.1", "t2-t0_0.3", "mean", "selection"]
+    study = {"variants": dict.fromkeys(names), "comparisons": [{"first": "mean", "second": "t2-t0"}],
+             "curves": {"share": {"points": [{"variant": name} for name in ("t2-t0_0.1", "t2-t0_0.3", "t2-t0")]}}}
+    assert drawn(study) == ["t2-t0", "t2", "t1-t0", "t3-t0", "mean", "selection"]
+    seven = {"variants": dict.fromkeys("abcdefgh"), "comparisons": [{"first": "a", "second": "h"}]}
+    assert drawn(seven) == ["a", "b", "c", "d", "e", "h"]

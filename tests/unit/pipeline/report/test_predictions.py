@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from doubly_deep_study import SHIFTS, write_exams, write_two_tasks
-from written_study import VARIANTS, edit, write_map, write_run
+from written_study import VARIANTS, in_table, write_map, write_run
 
 from pipeline.__main__ import main
 from pipeline.report.predictions import _keep_common, load_localisation, load_run
@@ -23,15 +23,6 @@ def test_variants_are_compared_on_the_exams_of_all(capsys) -> None:
     _keep_common(tables)
     assert [list(folds[0]["exam_id"]) for folds in tables.values()] == [["A", "C"]] * 2
     assert capsys.readouterr().out == "left out: 1 exams that not all variants score\n"
-
-
-def last_row(table: pd.DataFrame) -> int:
-    return int(table.index[-1])
-
-
-def in_table(column: str, value: str, table: str = "main/fold0") -> Callable[[Path], None]:
-    """A fault: another value in the last row of a table, a test row."""
-    return lambda run: edit(run / table / "predictions.csv", last_row, column, value)
 
 
 def other_hits(run: Path) -> None:
@@ -47,16 +38,6 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {  # what is done, and wh
     "no study": (lambda run: (run / "study.json").unlink(), "study.json"),
     "not a study": (lambda run: (run / "study.json").write_text("{}"), "study.json"),
     "missing fold": (lambda run: (run / "base_a/fold1/predictions.csv").unlink(), "base_a/fold1"),
-    "empty table": (lambda run: (run / "main/fold0/predictions.csv").write_text(""), "fold0/predictions.csv"),
-    "NaN score": (in_table("score", "nan"), "E0t059"),
-    "score of 1.2": (in_table("score", "1.2"), "E0t059"),
-    "label of 2": (in_table("label", "2"), "E0t059"),
-    "no label": (in_table("label", ""), "E0t059"),
-    "split": (in_table("split", "train"), "E0t059"),
-    "fold": (in_table("fold", "4"), "E0t059"),
-    "reader": (in_table("reader_one", "x"), "reader_one"),
-    "duplicate": (in_table("side", "L"), "twice"),
-    "leak": (in_table("patient_id", "SECRET0v1"), "E0t059"),
     "two folds": (patient_in_two_folds, "E1t059"),
     "other breasts": (in_table("exam_id", "E9", "base_b/fold0"), "base_b/fold0"),
     "damaged map": (lambda run: (run / "main/fold0/maps/a.npz").write_bytes(b"PK\x03\x04"), "a.npz"),
@@ -79,22 +60,8 @@ def test_faults_are_told_in_one_line(fault: str, tmp_path: Path, capsys: pytest.
     assert not (run / "report.html").exists() and not (run / "metrics.json").exists()
 
 
-def test_missing_column_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = write_run(tmp_path / "run")
-    path = run / "main" / "fold0" / "predictions.csv"
-    pd.read_csv(path).drop(columns=["score", "side"]).to_csv(path, index=False)
-    assert main(["report", str(run)]) == 2
-    assert "column side, score is missing" in capsys.readouterr().err
-
-
 TASK_FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "no column": (lambda run: pd.read_csv(run / "t1/fold1/predictions.csv").drop(columns="task").to_csv(
-        run / "t1/fold1/predictions.csv", index=False), "t1/fold1/predictions.csv: column task is missing"),
-    "another task": (in_table("task", "cyst", "t1/fold1"), "task 'cyst' is none of malignant, benign"),
-    "unknown in one": (lambda run: edit(run / "t1/fold1/predictions.csv", last_row, "label", "-1"),
-                       "t1/fold1 tests other breasts, or other labels"),
-    "label of 2": (in_table("label", "2", "t1/fold1"), "label is neither 0 nor 1"),
-    "twice": (in_table("side", "L", "t1/fold1"), "is listed twice"),
+    "unknown in one": (in_table("label", "-1", "t1/fold1"), "t1/fold1 tests other breasts, or other labels"),
     "none": (lambda run: [write_exams(run, name, fold, 1.0, lead_unknown=20) for name in SHIFTS for fold in (0, 1)],
              "no test row has a label of malignant")}
 

@@ -8,7 +8,8 @@ import pytest
 from written_study import write_run
 
 from pipeline.__main__ import main
-from pipeline.report.parts.curves import learning_curves
+from pipeline.report.figures import colour
+from pipeline.report.parts.curves import learning_curves, learning_figure
 from pipeline.report.predictions import load_run
 
 
@@ -46,3 +47,9 @@ def test_the_page_shows_them(run) -> None:
 def test_a_study_without_histories_has_none(tmp_path) -> None:
     folder = write_run(tmp_path / "run")
     assert learning_curves(load_run(folder)) == {}
+
+
+def test_a_training_has_the_colour_of_its_variant(run) -> None:
+    drawn = learning_figure(learning_curves(load_run(run)), {"base_a": "Base a"}, {"base_a": 3})
+    assert "Base a" in drawn and "Main" not in drawn
+    assert colour(3).lower() in drawn.lower() and colour(0).lower() not in drawn.lower()

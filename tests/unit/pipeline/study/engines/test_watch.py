@@ -79,6 +79,11 @@ def test_on_a_terminal_every_running_step_has_a_line_that_goes_with_it(tmp_path:
     assert watch.live is None and watch.lines() == []
 
 
+def test_a_notebook_or_build_server_that_wants_colours_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert not Watch().console.is_terminal
+
+
 @pytest.mark.parametrize(("finished", "waiting", "jobs", "seconds"), [
     ([], ["a fold 0 x"], 1, None),
     ([("a fold 0 x", 60.0)], ["a fold 1 x", "a fold 2 x"], 1, 120),
