@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pipeline.errors import InputError
 from pipeline.metrics import Auroc, Shares, area_interval, calibration_error, interval, reliability, replicates
 from pipeline.report.predictions import Run, demand_whole
-from pipeline.report.tables import item_columns, read_table
 from pipeline.report.summary import fold_summary
+from pipeline.report.tables import item_columns, read_table
 from pipeline.study.apply import FOLDER, RECORD, SCHEMA
 
 AGAIN = "run the same `python -m pipeline study RUN --apply LIST` command again"
