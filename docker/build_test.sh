@@ -125,8 +125,8 @@ refused() {  # the line that must come, then what `inside` takes
 }
 
 revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
-mkdir -p "$work"/{roots,data,runs,exported,studies,closed}
-chown $user:$user "$work/runs" "$work/exported" "$work/studies"
+mkdir -p "$work"/{roots,data,runs,studies,closed}
+chown $user:$user "$work/runs" "$work/studies"
 data="$work/data:/data:ro" runs="$work/runs:/runs"
 say "build runtime"
 build runtime
@@ -157,8 +157,8 @@ inside runtime "$runs" -- pipeline study "${study[@]}" --datalist /runs/list.jso
     --overlay bundles/common/smoke.yaml
 inside runtime "$runs" -- pipeline report /runs/smoke
 [ -s "$work/runs/smoke/report.html" ] || fail "no report"
-inside runtime "$runs" "$work/exported:/exported" -- pipeline export bundles/breast_mri_curriculum --run /runs/smoke \
-    --variant naive_1e-4 --fold 0 -o /exported
+inside runtime "$runs" -- pipeline export bundles/breast_mri_curriculum --run /runs/smoke --variant naive_1e-4 --fold 0 \
+    -o /runs/exported
 
 say "build label"
 build label --build-arg RUNTIME=localhost/runtime
@@ -171,7 +171,7 @@ print(r.urlopen(\"http://127.0.0.1:8000/info/\", timeout=25).read().decode())" \
     kill -0 $! || break
 done
 tail -30 /tmp/log; exit 1'
-inside label "$work/exported:/exported:ro" "$work/studies:/studies" -- sh "$server" > "$work/info.json" \
+inside label "$work/runs/exported:/exported:ro" "$work/studies:/studies" -- sh "$server" > "$work/info.json" \
     || { cat "$work/info.json"; fail "the server"; }
 cut -c 1-300 "$work/info.json"
 grep -q '"breast_mri_curriculum":{"type"' "$work/info.json" || fail "the server does not list the model"
