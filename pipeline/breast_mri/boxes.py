@@ -71,20 +71,21 @@ def detections(folder: Path | str, fold: int, *splits: str, everything: bool = F
 
 
 def prepare_batch(batch: Mapping[str, Any], device: torch.device | str | None = None, non_blocking: bool = False,
-                  **kwargs: Any) -> tuple[torch.Tensor, torch.Tensor, tuple[Any, ...], dict[str, Any]]:
+                  **kwargs: Any) -> tuple[torch.Tensor, list[dict[str, torch.Tensor]], tuple[Any, ...], dict[str, Any]]:
     """What MONAI's engines give a detector: `network(image, targets)`.
 
     Args:
-        batch: of `pipeline.training.batches.collate`, with `targets` where `transforms.LesionBoxesd` was.
+        batch: of `pipeline.training.batches.collate`, with the `targets` of `transforms.LesionBoxesd`.
         device, non_blocking, kwargs: as engines give them.
 
     Returns:
-        images, labels of the breasts, further arguments of the network, no keywords.
+        images; targets, which metrics find as the output's label; the same as the network's further argument; no
+        keywords.
     """
-    given = batch.get("targets")
-    arguments = () if given is None else ([{key: value.to(device, non_blocking=non_blocking)
-                                            for key, value in each.items()} for each in given],)
-    return (batch["image"].to(device, non_blocking=non_blocking), batch["label"].to(device), arguments, {})
+    image = batch["image"].to(device, non_blocking=non_blocking)
+    targets = [{key: value.to(device, non_blocking=non_blocking) for key, value in each.items()}
+               for each in batch["targets"]]
+    return image, targets, (targets,), {}
 
 
 def malignancy(found: Mapping[str, torch.Tensor]) -> float:
