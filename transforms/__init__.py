@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transforms.augment import RandRotateFlip, RandRotateFlipd
+    from transforms.breast_mri.exam_boxes import BoxResultd
     from transforms.breast_mri.exam_maps import MalignancyResultd
     from transforms.breast_mri.imagenet import ImageNetInput, ImageNetInputd
     from transforms.breast_mri.kinetics import KineticChannels, KineticChannelsd
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from transforms.read_prepared import LoadPreparedd
 
 _HOME = {
+    "BoxResultd": "breast_mri.exam_boxes",
     "BreastWindowd": "mammography.windows",
     "FitSquared": "mammography.scale",
     "ImageNetInput": "breast_mri.imagenet",
@@ -80,7 +82,7 @@ _HOME = {
 }
 
 __all__ = [
-    "BreastWindowd", "FitSquared", "ImageNetInput", "ImageNetInputd", "InputError", "KineticChannels",
+    "BoxResultd", "BreastWindowd", "FitSquared", "ImageNetInput", "ImageNetInputd", "InputError", "KineticChannels",
     "KineticChannelsd", "LesionBoxesd", "LoadBreasts", "LoadBreastsd", "LoadCenterCrops", "LoadCropd",
     "LoadLesionMaskd", "LoadLesionPatchd", "LoadLesionSlices", "LoadLesionSlicesd", "LoadMammogramd", "LoadPhasesd",
     "LoadPreparedd", "LoadRegiond", "LoadSliceStack", "LoadSliceStackd", "LoadSliced", "LoadViews", "LoadVolumed",

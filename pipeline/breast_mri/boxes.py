@@ -1,4 +1,4 @@
-"""Lesions as boxes: the cases that detectors take, the batches they are given, and what they say of a breast."""
+"""Lesions as boxes: the cases that detectors take, and the batches they are given."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from pipeline.errors import InputError
 from pipeline.prepare.cases import labelled_cases
 from pipeline.training.distributed import is_first
-from transforms.breast_mri.lesion_boxes import MALIGNANT
-from transforms.grid import Grid
-
-CLASSES = {1: "benign", MALIGNANT: "malignant"}
 
 
 def detections(folder: Path | str, fold: int, *splits: str, everything: bool = False) -> list[dict[str, Any]]:
@@ -86,20 +81,3 @@ def prepare_batch(batch: Mapping[str, Any], device: torch.device | str | None = 
     targets = [{key: value.to(device, non_blocking=non_blocking) for key, value in each.items()}
                for each in batch["targets"]]
     return image, targets, (targets,), {}
-
-
-def malignancy(found: Mapping[str, torch.Tensor]) -> float:
-    """A breast's score: the highest confidence of a malignant box (paper, §3.2), 0 without one."""
-    scores = found["scores"][found["labels"] == MALIGNANT]
-    return float(scores.max()) if len(scores) else 0.0
-
-
-def in_mm(boxes: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Centres in RAS mm, `(N, 3)`, and extents in mm along the grid's axes, `(N, 3)`.
-
-    Args:
-        boxes: `(N, 6)`, voxels `x0 y0 z0 x1 y1 z1`, ends not included.
-        grid: of the voxels.
-    """
-    boxes = np.asarray(boxes, float).reshape(-1, 6)
-    return grid.to_world((boxes[:, :3] + boxes[:, 3:] - 1) / 2), (boxes[:, 3:] - boxes[:, :3]) * grid.spacing

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from ignite.engine import Engine
 
-from pipeline.breast_mri.boxes import CLASSES, in_mm, malignancy
 from pipeline.breast_mri.map_records import plane_picture, pointing
 from pipeline.breast_mri.write_maps import PredictionWriter
 from pipeline.explain.evidence import body_mask
@@ -17,7 +16,8 @@ from pipeline.files.atomic import write_table
 from pipeline.metrics.average_precision import matched
 from pipeline.metrics.froc import FALSE, FOUND, NEITHER
 from pipeline.prediction_rows import case_of, prediction_row
-from transforms.breast_mri.lesion_boxes import MALIGNANT
+from transforms.breast_mri.exam_boxes import box_places, malignancy
+from transforms.breast_mri.lesion_boxes import CLASSES, MALIGNANT
 from transforms.grid import Grid, triple
 
 OUTCOMES = {FOUND: "found", NEITHER: "again", FALSE: "false"}  # again: on a lesion that a higher score has found
@@ -114,4 +114,4 @@ class WriteBoxes(PredictionWriter):
 def _places(boxes: np.ndarray, grid: Grid) -> list[dict[str, float]]:
     """Boxes in voxels as columns in mm."""
     return [dict(zip(PLACE, (round(float(v), 2) for v in (*center, *size)), strict=True))
-            for center, size in zip(*in_mm(boxes, grid), strict=True)]
+            for center, size in zip(*box_places(boxes, grid), strict=True)]

@@ -13,6 +13,7 @@ import torch
 from monai.transforms import Transform
 
 BENIGN, MALIGNANT = 1, 2  # classes of a detector; 0 is background
+CLASSES = {BENIGN: "benign", MALIGNANT: "malignant"}
 
 
 def boxes_of(mask: torch.Tensor, marks: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:

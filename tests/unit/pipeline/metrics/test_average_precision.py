@@ -41,10 +41,13 @@ def test_average_precision_by_hand() -> None:
 
 
 def volumes(random: np.random.Generator, count: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Lesions, boxes (some near lesions) and scores of each volume."""
+    """Lesions, boxes (some near lesions) and scores of each volume.
+
+    The lesions of twelve are 16: recalls are exact in float32, in which COCO's metric has them.
+    """
     made = []
-    for _ in range(count):
-        corner = random.uniform(0, 40, (int(random.integers(0, 4)), 3))
+    for i in range(count):
+        corner = random.uniform(0, 40, ((0, 1, 2, 3, 0, 1, 2, 3, 1, 1, 2, 0)[i], 3))
         lesions = np.concatenate([corner, corner + random.uniform(3, 15, corner.shape)], axis=1)
         near = lesions[random.integers(0, len(lesions), 3)] + random.normal(0, 3, (3, 6)) if len(lesions) else []
         far = random.uniform(0, 40, (3, 3))
