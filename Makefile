@@ -6,6 +6,7 @@ DEMO   ?= demo
 FOLDS  ?= 2
 SEED   ?= 0
 EXAMS  ?= 240
+DETECTOR_EXAMS ?= 240
 TORCH  ?= auto
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BUNDLE := bundles/breast_mri_curriculum
@@ -13,7 +14,7 @@ SHELL  := /bin/bash
 export CONSTRAINTS ?= constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-breast_mri_curriculum demo-breast_mri_transfer demo-breast_mri_doubly_deep demo-breast_ultrasound_center_point demo-mammography_attention label-demo test test-fast e2e lint bench clean
+.PHONY: help venv demo demo-breast_mri_curriculum demo-breast_mri_transfer demo-breast_mri_doubly_deep demo-breast_ultrasound_center_point demo-mammography_attention demo-detectors label-demo test test-fast e2e lint bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "%-37s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +61,12 @@ demo-mammography_attention: venv  ## the mammography paper on synthetic screenin
 	$(BIN)/python -m data_lists csv $(DEMO)/mammography/cohort/exams.csv --modality MG -o $(DEMO)/mammography/cohort.json
 	$(BIN)/python -m pipeline study bundles/mammography_attention --datalist $(DEMO)/mammography/cohort.json --out $(DEMO)/mammography/run --preset demo --folds $(FOLDS)
 	$(BIN)/python -m pipeline report $(DEMO)/mammography/run
+
+demo-detectors: venv  ## Mask R-CNN and Retina U-Net beside the curriculum on synthetic exams with outlines, to a report
+	$(BIN)/python -m pipeline phantom breast_mri --output $(DEMO)/detectors/cohort --preset demo --exams $(DETECTOR_EXAMS) --seed $(SEED)
+	$(BIN)/python -m data_lists csv $(DEMO)/detectors/cohort/exams.csv --lesions $(DEMO)/detectors/cohort/lesions.csv -o $(DEMO)/detectors/cohort.json
+	$(BIN)/python -m pipeline study $(BUNDLE) --datalist $(DEMO)/detectors/cohort.json --out $(DEMO)/detectors/run --preset demo --folds 1 --variants curriculum,naive_1e-4,mask_rcnn,retina_unet
+	$(BIN)/python -m pipeline report $(DEMO)/detectors/run
 
 LABEL ?= $(DEMO)/label
 STEM  := $(DEMO)/exported
