@@ -6,7 +6,6 @@ DEMO   ?= demo
 FOLDS  ?= 2
 SEED   ?= 0
 EXAMS  ?= 240
-DETECTOR_EXAMS ?= 240
 TORCH  ?= auto
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BUNDLE := bundles/breast_mri_curriculum
@@ -62,11 +61,11 @@ demo-mammography_attention: venv  ## the mammography paper on synthetic screenin
 	$(BIN)/python -m pipeline study bundles/mammography_attention --datalist $(DEMO)/mammography/cohort.json --out $(DEMO)/mammography/run --preset demo --folds $(FOLDS)
 	$(BIN)/python -m pipeline report $(DEMO)/mammography/run
 
-demo-detectors: venv  ## Mask R-CNN and Retina U-Net beside the curriculum on synthetic exams with outlines, to a report
-	$(BIN)/python -m pipeline phantom breast_mri --output $(DEMO)/detectors/cohort --preset demo --exams $(DETECTOR_EXAMS) --seed $(SEED)
-	$(BIN)/python -m data_lists csv $(DEMO)/detectors/cohort/exams.csv --lesions $(DEMO)/detectors/cohort/lesions.csv -o $(DEMO)/detectors/cohort.json
-	$(BIN)/python -m pipeline study $(BUNDLE) --datalist $(DEMO)/detectors/cohort.json --out $(DEMO)/detectors/run --preset demo --folds 1 --variants curriculum,naive_1e-4,mask_rcnn,retina_unet
-	$(BIN)/python -m pipeline report $(DEMO)/detectors/run
+demo-detectors: venv  ## Mask R-CNN and Retina U-Net beside the curriculum on the demo's exams, in one fold, to a report
+	$(BIN)/python -m pipeline phantom breast_mri --output $(DEMO)/cohort --preset demo --exams $(EXAMS) --seed $(SEED)
+	$(BIN)/python -m data_lists csv $(DEMO)/cohort/exams.csv --lesions $(DEMO)/cohort/lesions.csv -o $(DEMO)/cohort.json
+	$(BIN)/python -m pipeline study $(BUNDLE) --datalist $(DEMO)/cohort.json --out $(DEMO)/detectors --preset demo --folds 1 --variants curriculum,naive_1e-4,retina_unet,mask_rcnn
+	$(BIN)/python -m pipeline report $(DEMO)/detectors
 
 LABEL ?= $(DEMO)/label
 STEM  := $(DEMO)/exported
