@@ -60,8 +60,8 @@ def detections(folder: Path | str, fold: int, *splits: str, everything: bool = F
         raise InputError(f"fold {fold} has no lesion with a mask or a size in {' or '.join(splits)}; detectors need "
                          "`lesions_mask` or sizes in the datalist: see docs/how_to/own_exams.md")
     if is_first() and (left or cut) and not everything:
-        print(f"detectors: {left} of {len(cases)} breasts of {' and '.join(splits)} are left out, whose lesions are not "
-              f"all outlined; {cut} outlined lesions lie outside their breast's crop", flush=True)
+        print(f"detectors: {left} of {len(cases)} breasts of {' and '.join(splits)} are left out, whose lesions are "
+              f"not all outlined; {cut} outlined lesions lie outside their breast's crop", flush=True)
     return found
 
 

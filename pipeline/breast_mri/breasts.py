@@ -13,7 +13,6 @@ from pipeline.errors import InputError
 from pipeline.prepare.cases import labelled_cases
 from transforms.grid import Grid, triple
 
-
 MASKS = 1  # raise it whenever the same mask gives another array
 _MASKED = "_mask"  # end of a mask's name behind its breast's
 

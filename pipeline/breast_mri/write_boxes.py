@@ -58,7 +58,7 @@ class WriteBoxes(PredictionWriter):
     def collect(self, engine: Engine) -> None:
         """Take one batch's boxes."""
         batch: Any = engine.state.batch
-        for i, found in enumerate(engine.state.output["pred"]):  # type: ignore[call-overload]
+        for i, found in enumerate(engine.state.output["pred"]):
             row = prediction_row(case_of(batch, i), self.fold, score=round(malignancy(found), 6))
             self.rows.append(row)
             boxes, labels, scores = (found[key].detach().cpu().numpy() for key in ("boxes", "labels", "scores"))
@@ -93,8 +93,7 @@ class WriteBoxes(PredictionWriter):
             self.peaks.append({"exam_id": row["exam_id"], "side": row["side"],
                                **pointing(peak, body, grid, malignant, self.radius_mm)})
         if len(self.kept) < self.maps:
-            z = round(malignant[0][2]) if malignant else int(round(float(middle[0, 2]))) if len(best) else (
-                grid.shape[2] // 2)
+            z = round(malignant[0][2] if malignant else float(middle[0, 2]) if len(best) else grid.shape[2] // 2)
             shown = image[min(self.shown, len(image) - 1)].float().cpu().numpy()
             boxes, labels, scores = found
             here = (boxes[:, 2] <= z) & (boxes[:, 5] > z) & (scores >= _SHOWN)

@@ -32,7 +32,7 @@ def missing(entry: Mapping[str, Any], has: set[str]) -> list[str]:
 
 
 def marks(source: Datalist) -> dict[str, int]:
-    """How many marks of each kind a list holds: breasts with a label, lesions with a centre, lesions with an outline."""
+    """How many marks of each kind a list holds: breasts with a label, lesions with a centre, outlined lesions."""
     outlined = [lesion for exam in source.exams if MASK in exam.images for lesion in exam.lesions]
     return {"labels": sum(b.get("malignant") is not None for exam in source.exams for b in exam.breasts.values()),
             "centres": sum(len(exam.points()) for exam in source.exams),

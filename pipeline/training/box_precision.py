@@ -22,7 +22,8 @@ def term(name: str) -> Callable[[dict[str, Any]], Any]:
 class BoxPrecision(Metric):
     """Average precision of an evaluator's `detections` against their targets, the mean over the classes.
 
-    Its output's `pred` has the `detections`, its `label` is the list of targets, one a case. A class of which no case has a lesion is left out; NaN where that is so of all.
+    Its output's `pred` has the `detections`, its `label` is the list of targets, one a case. A class of which no case
+    has a lesion is left out; NaN where that is so of all.
 
     Args:
         iou: overlap from which a box finds a lesion.

@@ -66,7 +66,7 @@ class LoadBreasts(Transform):
         self.parameters = {"channels": list(channels), "matrix": list(self.layout.matrix), "rows": self.layout.rows,
                            "field_of_view": field_of_view, "align": self.align}
 
-    def __call__(self, exam: Any, sides: Sequence[str] | None = None,  # type: ignore[override]
+    def __call__(self, exam: Any, sides: Sequence[str] | None = None,
                  mask: Path | str | None = None) -> MetaTensor:
         """Load one exam.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,10 +50,11 @@ def _of(run: Run, name: str, folds: list[int], count: int, seed: int) -> dict[st
         statistics: list[Any] = []
         for label in CLASSES:
             own, true = (table[table["class"] == label] for table in (detected, outlined))
-            number = test[_KEYS].merge(true.groupby(_KEYS).size().rename("n").reset_index(), "left", on=_KEYS)["n"]
-            number = number.fillna(0).to_numpy()
-            parts = {key: part for key, part in own.groupby(_KEYS)}
-            rows = [parts.get(key, own[:0]) for key in zip(test["exam_id"], test["side"], strict=True)]
+            breasts = list(zip(test["exam_id"], test["side"], strict=True))
+            count_of = Counter(zip(true["exam_id"], true["side"], strict=True))
+            number = np.array([count_of[breast] for breast in breasts])
+            parts = dict(list(own.groupby(_KEYS)))
+            rows = [parts.get(breast, own[:0]) for breast in breasts]
             scores = [row["score"].to_numpy(float) for row in rows]
             results = [row["outcome"].map(_OUTCOMES).to_numpy(int) for row in rows]
             statistics.append(AveragePrecision(scores, results, number))
@@ -61,14 +63,15 @@ def _of(run: Run, name: str, folds: list[int], count: int, seed: int) -> dict[st
                 froc = Froc(scores, results, number)
                 per_breast += len(own)
         statistics.append(froc)
-        whole, drawn = np.ones((1, len(test))), replicates(test["patient_id"].to_numpy(), statistics, count, [seed, fold])
+        whole = np.ones((1, len(test)))
+        drawn = replicates(test["patient_id"].to_numpy(), statistics, count, [seed, fold])
         for key, statistic, draw in zip(values, statistics, drawn, strict=True):
             values[key].append(statistic(whole)[0])
             draws[key].append(draw)
     rates = np.stack(draws["froc"]), np.stack(values["froc"])  # (folds, count, rates + mean), (folds, rates + mean)
     froc_rows = [fold_summary(rates[1][:, k], rates[0][:, :, k]) for k in range(len(RATES) + 1)]
-    breasts = sum(len(run.part(name, fold, "test")) for fold in folds)
-    return {"lesions": lesions, "boxes_a_breast": per_breast / max(breasts, 1),
+    tested = sum(len(run.part(name, fold, "test")) for fold in folds)
+    return {"lesions": lesions, "boxes_a_breast": per_breast / max(tested, 1),
             "precision": {label: fold_summary(values[label], np.stack(draws[label])) for label in CLASSES},
             "froc": {"sensitivity": [{"false_positives": rate, **row} for rate, row in
                                      zip(RATES, froc_rows[:-1], strict=True)], "mean": froc_rows[-1]}}

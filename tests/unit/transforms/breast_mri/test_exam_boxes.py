@@ -39,8 +39,8 @@ def test_boxes_are_told_in_millimetres_and_drawn_in_the_exam() -> None:
 
 
 def test_the_map_has_the_surest_malignant_box_of_each_voxel() -> None:
-    heat = box_map(found(([0.0, 0, 0, 4, 4, 2], 2, 0.25), ([2.0, 2, 0, 6, 6, 2], 2, 0.5), ([0.0, 0, 0, 8, 8, 2], 1, 1.0)),
-                   (8, 8, 2))
+    boxes = found(([0.0, 0, 0, 4, 4, 2], 2, 0.25), ([2.0, 2, 0, 6, 6, 2], 2, 0.5), ([0.0, 0, 0, 8, 8, 2], 1, 1.0))
+    heat = box_map(boxes, (8, 8, 2))
     assert heat[0, 0, 0] == 0.25 and heat[3, 3, 0] == 0.5 and heat[7, 7, 0] == 0 and heat.max() == 0.5
     assert malignancy(found(([0.0, 0, 0, 4, 4, 2], 1, 0.9))) == 0.0
     assert malignancy(found(([0.0, 0, 0, 4, 4, 2], 2, 0.25), ([0.0, 0, 0, 4, 4, 2], 2, 0.5))) == pytest.approx(0.5)

@@ -34,7 +34,7 @@ def detected(tmp_path_factory) -> Path:
         found = bad.iloc[: len(bad) // 2] if fold == 0 else bad
         rows = [found.assign(**{"class": "malignant", "score": 0.9, "outcome": "found"}),
                 found.assign(**{"class": "malignant", "score": 0.3, "outcome": "again"}),
-                rest.iloc[: 0 if fold else len(rest)].assign(**{"class": "malignant", "score": 0.5, "outcome": "false"}),
+                rest.iloc[: 0 if fold else None].assign(**{"class": "malignant", "score": 0.5, "outcome": "false"}),
                 bad.assign(**{"split": "validation", "class": "malignant", "score": 1.0, "outcome": "false"})]
         place = folder / "base_a" / f"fold{fold}"
         pd.concat(rows).to_csv(place / "detections.csv", index=False)
