@@ -24,6 +24,8 @@ pytestmark = pytest.mark.slow
 
 CONFIGS = ROOT / "bundles" / "breast_mri_curriculum" / "configs"
 SIZES = {"stage_widths": [4, 4, 4, 8, 8], "pyramid_width": 8, "head_width": 8, "score_from": 0.01}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "retina_unet": {}, "mask_rcnn": {"train_patch": [64, 64, 8], "best_by": "precision"}}
 DETECTORS = {"retina_unet": ["train", "retina_unet"], "mask_rcnn": ["train", "retina_unet", "mask_rcnn"]}
 
 
@@ -40,7 +42,7 @@ def trained(request, tiny_prepared, tmp_path_factory) -> tuple[str, Path]:
     """Two epochs of two steps on a few breasts."""
     folder = tmp_path_factory.mktemp(request.param)
     run(DETECTORS[request.param], folder, tiny_prepared, ckpt_dir=str(folder), max_epochs=2, batch_size=2,
-        cases_per_epoch=4, resume=True)
+        cases_per_epoch=4, resume=True, **OPTIONS[request.param])
     return request.param, folder
 
 
@@ -53,7 +55,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(trained, tiny_prepared, 
     name, folder = trained
     for epochs in (1, 2):
         run(DETECTORS[name], tmp_path, tiny_prepared, ckpt_dir=str(tmp_path), max_epochs=epochs, batch_size=2,
-            cases_per_epoch=4, resume=True)
+            cases_per_epoch=4, resume=True, **OPTIONS[name])
     one, other = (torch.load(place / "resume.pt", weights_only=True) for place in (folder, tmp_path))
     assert one["epoch"] == other["epoch"] == 2 and one["best_metric"] == other["best_metric"]
     assert all(torch.equal(tensor, other["network"][key]) for key, tensor in one["network"].items())
