@@ -10,7 +10,7 @@ import numpy as np
 from ignite.engine import Engine
 
 from pipeline.breast_mri.map_records import plane_picture, pointing
-from pipeline.breast_mri.write_maps import PredictionWriter
+from pipeline.breast_mri.write_maps import MapWriter
 from pipeline.explain.evidence import body_mask
 from pipeline.files.atomic import write_table
 from pipeline.metrics.average_precision import matched
@@ -27,7 +27,7 @@ OUTLINES = ("exam_id", "side", "split", "class", *PLACE)
 _SHOWN = 0.1  # boxes of a lower score are not in the gallery
 
 
-class WriteBoxes(PredictionWriter):
+class WriteBoxes(MapWriter):
     """Writes `predictions.csv`, `detections.csv`, `outlines.csv`, `localisation.csv` and `maps/*.npz`.
 
     A breast's score is its highest malignant confidence, 0 without a box (paper, §3.2). `detections.csv` has a row a
@@ -39,7 +39,7 @@ class WriteBoxes(PredictionWriter):
     The evaluator's prediction is a list with `boxes`, `labels` and `scores` of each breast.
 
     Args:
-        output_dir, fold, maps, radius_mm: as of `pipeline.breast_mri.write_maps.PredictionWriter`.
+        output_dir, fold, maps, radius_mm: as of `pipeline.breast_mri.write_maps.MapWriter`.
         shown: the channel that the gallery shows.
         iou: overlap from which a box finds a lesion.
     """
@@ -105,9 +105,9 @@ class WriteBoxes(PredictionWriter):
                 **{name: row[name] for name in ("label", "score", "exam_id", "side")}}
 
     def write(self, engine: Engine) -> None:
-        super().write(engine)
         write_table(self.folder / "detections.csv", self.detections, DETECTIONS)
         write_table(self.folder / "outlines.csv", self.outlines, OUTLINES)
+        super().write(engine)
 
 
 def _places(boxes: np.ndarray, grid: Grid) -> list[dict[str, float]]:
