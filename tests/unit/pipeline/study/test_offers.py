@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -73,7 +74,7 @@ def test_sizes_stand_in_for_masks_where_a_variant_is_asked_for(tiny_cohort) -> N
 def test_what_is_left_out_is_named_when_it_runs_and_not_in_what_is_printed(tiny_cohort, capsys, monkeypatch) -> None:
     assert run_study(asked(tiny_cohort, "--print", "--folds", "1")) == 0
     assert "left out" not in (printed := capsys.readouterr().out) and "retina" not in printed
-    monkeypatch.setattr("pipeline.study.command._run", lambda *args, **kwargs: 0)
+    monkeypatch.setattr("pipeline.study.command._engine", lambda *args: SimpleNamespace(run=lambda parts: 0))
     monkeypatch.chdir(tiny_cohort.folder)
     assert run_study(asked(tiny_cohort, "--folds", "1")) == 0
     assert "retina_unet is left out: no exam has a `lesions_mask`" in capsys.readouterr().out
