@@ -13,7 +13,7 @@ SHELL  := /bin/bash
 export CONSTRAINTS ?= constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-breast_mri_curriculum demo-breast_mri_transfer demo-breast_mri_doubly_deep demo-breast_ultrasound_center_point demo-mammography_attention label-demo test test-fast e2e lint bench clean
+.PHONY: help venv demo demo-breast_mri_curriculum demo-breast_mri_transfer demo-breast_mri_doubly_deep demo-breast_ultrasound_center_point demo-mammography_attention demo-detectors label-demo test test-fast e2e lint bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "%-37s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,12 @@ demo-mammography_attention: venv  ## the mammography paper on synthetic screenin
 	$(BIN)/python -m data_lists csv $(DEMO)/mammography/cohort/exams.csv --modality MG -o $(DEMO)/mammography/cohort.json
 	$(BIN)/python -m pipeline study bundles/mammography_attention --datalist $(DEMO)/mammography/cohort.json --out $(DEMO)/mammography/run --preset demo --folds $(FOLDS)
 	$(BIN)/python -m pipeline report $(DEMO)/mammography/run
+
+demo-detectors: venv  ## Mask R-CNN and Retina U-Net beside the curriculum on the demo's exams, in one fold, to a report
+	$(BIN)/python -m pipeline phantom breast_mri --output $(DEMO)/cohort --preset demo --exams $(EXAMS) --seed $(SEED)
+	$(BIN)/python -m data_lists csv $(DEMO)/cohort/exams.csv --lesions $(DEMO)/cohort/lesions.csv -o $(DEMO)/cohort.json
+	$(BIN)/python -m pipeline study $(BUNDLE) --datalist $(DEMO)/cohort.json --out $(DEMO)/detectors --preset demo --folds 1 --variants curriculum,naive_1e-4,retina_unet,mask_rcnn
+	$(BIN)/python -m pipeline report $(DEMO)/detectors
 
 LABEL ?= $(DEMO)/label
 STEM  := $(DEMO)/exported

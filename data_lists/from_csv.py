@@ -24,6 +24,8 @@ exams.csv
 lesions.csv
 * `exam_id`, `side` (L, R, left, right), `x_mm`, `y_mm`, `z_mm`, `malignant`; `lesion_id` may be there.
   Coordinates are RAS millimetres, as NIfTI stores them; with `--lps` they are DICOM's and ITK's.
+* `size_x_mm`, `size_y_mm`, `size_z_mm`, a lesion's extent along the same axes, or `diameter_mm`, may be there: all
+  of them, or none, in a row.
 * Instead of it `--points FOLDER`: points that were set in 3D Slicer (`data_lists.marked_points`).
 """
 
@@ -39,10 +41,12 @@ from typing import Any
 from data_lists import marked_points
 from data_lists.mapping import UNKNOWN, Columns
 from data_lists.sheet_columns import (
+    DIAMETER,
     IMAGES,
     LABELS,
     LESIONS_NEED,
     READER,
+    SIZES,
     ask,
     exam_columns,
     lesion_columns,
@@ -247,7 +251,7 @@ def _read_lesions(path: str, columns: Columns, exams: dict[str, Exam], find: Cal
     rows = read_table(path, LESIONS_NEED, columns.read)
     tell_columns(Path(path).name, columns, notes)
     for row in rows:
-        plain_words(row, ["malignant"], [], notes)
+        plain_words(row, ["malignant"], [*SIZES, DIAMETER], notes)
         asked = row.required("exam_id")
         try:
             exam_id = find(asked)
@@ -267,4 +271,18 @@ def _read_lesions(path: str, columns: Columns, exams: dict[str, Exam], find: Cal
             raise row.error(f"lesion {lesion_id} of exam {exam_id} is there a second time; number them anew")
         # `+ 0.0` turns a flipped zero, -0.0, into 0.0.
         center = (sign * x + 0.0, sign * y + 0.0, z)
-        lesions.append(Lesion(side, center, row.label("malignant"), lesion_id))
+        lesions.append(Lesion(side, center, row.label("malignant"), lesion_id, _size(row)))
+
+
+def _size(row: Row) -> tuple[float, float, float] | None:
+    """A lesion's extent along x, y and z; whichever way round these run, it is the same."""
+    sizes = [row.number_in(column) for column in SIZES]
+    if all(size is None for size in sizes):
+        sizes = [row.number_in(DIAMETER)] * 3
+    known = [size for size in sizes if size is not None]
+    if not known:
+        return None
+    if len(known) < 3 or min(known) <= 0:
+        raise row.error(f"a lesion's size is three lengths above 0, {', '.join(SIZES)}, or one, {DIAMETER}; correct "
+                        "it, or leave all of them empty")
+    return known[0], known[1], known[2]

@@ -14,9 +14,11 @@ from pipeline.files.tables import Row, read_head
 LABELS = [f"{side}_{what}" for side in ("left", "right") for what in ("malignant", "benign", "imaged")]
 _EXAM_COLUMNS = {"exam_id": "text", "patient_id": "text", "fold": "number", **dict.fromkeys(LABELS, "word")}
 LESIONS_NEED = ("exam_id", "side", "x_mm", "y_mm", "z_mm", "malignant")
+SIZES = ("size_x_mm", "size_y_mm", "size_z_mm")
+DIAMETER = "diameter_mm"
 _LESION_COLUMNS = {"exam_id": "text", "side": "text", "x_mm": "number", "y_mm": "number", "z_mm": "number",
-                   "malignant": "word", "lesion_id": "text"}
-_PHANTOM_S = ("diameter_mm", "kinetics", "margin")  # of our own synthetic cohorts: known, and not used
+                   "malignant": "word", "lesion_id": "text", **dict.fromkeys((*SIZES, DIAMETER), "number")}
+_PHANTOM_S = ("kinetics", "margin")  # of our own synthetic cohorts: known, and not used
 READER = re.compile(r"(reader[^_]*)_(left|right|exam)")
 IMAGES = {  # the image columns, by modality
     "MR": re.compile(rf"pre|post\d+|t2|image|{MASK}", re.IGNORECASE),
@@ -76,7 +78,8 @@ def lesion_columns(path: str, given: str | None) -> Columns:
             return f"note_{title}"
         if words in ("x", "y", "z"):
             return f"{words}_mm"
-        return next((column for column in _LESION_COLUMNS if column.replace("_", "") == words.replace(" ", "")), None)
+        packed = words.replace(" ", "")
+        return next((c for c in _LESION_COLUMNS if c.replace("_", "") in (packed, f"{packed}mm")), None)
 
     return _columns(path, given, _LESION_COLUMNS, same, mapping.LESIONS,
                     lambda name: name in _LESION_COLUMNS or name.startswith("note_"))

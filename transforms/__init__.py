@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transforms.augment import RandRotateFlip, RandRotateFlipd
+    from transforms.breast_mri.exam_boxes import BoxResultd
     from transforms.breast_mri.exam_maps import MalignancyResultd
     from transforms.breast_mri.imagenet import ImageNetInput, ImageNetInputd
     from transforms.breast_mri.kinetics import KineticChannels, KineticChannelsd
+    from transforms.breast_mri.lesion_boxes import LesionBoxesd
     from transforms.breast_mri.lesion_slices import LoadLesionSlices, LoadLesionSlicesd
     from transforms.breast_mri.load_breasts import LoadBreasts, LoadBreastsd
+    from transforms.breast_mri.read_masks import LoadLesionMaskd, RandLesionPatchd
     from transforms.breast_mri.read_patches import LoadLesionPatchd, LoadSliced
     from transforms.breast_mri.read_stacks import LoadPhasesd, RandFlipCropStackd
     from transforms.breast_mri.slice_stacks import LoadSliceStack, LoadSliceStackd, PhaseInputd
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from transforms.read_prepared import LoadPreparedd
 
 _HOME = {
+    "BoxResultd": "breast_mri.exam_boxes",
     "BreastWindowd": "mammography.windows",
     "FitSquared": "mammography.scale",
     "ImageNetInput": "breast_mri.imagenet",
@@ -43,10 +47,12 @@ _HOME = {
     "InputError": "errors",
     "KineticChannels": "breast_mri.kinetics",
     "KineticChannelsd": "breast_mri.kinetics",
+    "LesionBoxesd": "breast_mri.lesion_boxes",
     "LoadBreasts": "breast_mri.load_breasts",
     "LoadBreastsd": "breast_mri.load_breasts",
     "LoadCenterCrops": "breast_ultrasound.center_crops",
     "LoadCropd": "breast_ultrasound.read_crops",
+    "LoadLesionMaskd": "breast_mri.read_masks",
     "LoadLesionPatchd": "breast_mri.read_patches",
     "LoadLesionSlices": "breast_mri.lesion_slices",
     "LoadLesionSlicesd": "breast_mri.lesion_slices",
@@ -64,6 +70,7 @@ _HOME = {
     "N4BiasFieldCorrectiond": "n4",
     "PhaseInputd": "breast_mri.slice_stacks",
     "RandFlipCropStackd": "breast_mri.read_stacks",
+    "RandLesionPatchd": "breast_mri.read_masks",
     "RandRotateFlip": "augment",
     "RandRotateFlipd": "augment",
     "ReadMammogramd": "mammography.views",
@@ -75,13 +82,13 @@ _HOME = {
 }
 
 __all__ = [
-    "BreastWindowd", "FitSquared", "ImageNetInput", "ImageNetInputd", "InputError", "KineticChannels",
-    "KineticChannelsd", "LoadBreasts", "LoadBreastsd", "LoadCenterCrops", "LoadCropd", "LoadLesionPatchd",
-    "LoadLesionSlices", "LoadLesionSlicesd", "LoadMammogramd", "LoadPhasesd", "LoadPreparedd", "LoadRegiond",
-    "LoadSliceStack", "LoadSliceStackd", "LoadSliced", "LoadViews", "LoadVolumed", "MalignancyResultd",
-    "N4BiasFieldCorrection", "N4BiasFieldCorrectiond", "PhaseInputd", "RandFlipCropStackd", "RandRotateFlip",
-    "RandRotateFlipd", "ReadMammogramd", "ScaleToWidth", "ScaleToWidthd", "StackViews", "Standardised",
-    "read_mammogram",
+    "BoxResultd", "BreastWindowd", "FitSquared", "ImageNetInput", "ImageNetInputd", "InputError", "KineticChannels",
+    "KineticChannelsd", "LesionBoxesd", "LoadBreasts", "LoadBreastsd", "LoadCenterCrops", "LoadCropd",
+    "LoadLesionMaskd", "LoadLesionPatchd", "LoadLesionSlices", "LoadLesionSlicesd", "LoadMammogramd", "LoadPhasesd",
+    "LoadPreparedd", "LoadRegiond", "LoadSliceStack", "LoadSliceStackd", "LoadSliced", "LoadViews", "LoadVolumed",
+    "MalignancyResultd", "N4BiasFieldCorrection", "N4BiasFieldCorrectiond", "PhaseInputd", "RandFlipCropStackd",
+    "RandLesionPatchd", "RandRotateFlip", "RandRotateFlipd", "ReadMammogramd", "ScaleToWidth", "ScaleToWidthd",
+    "StackViews", "Standardised", "read_mammogram",
 ]
 
 

@@ -41,12 +41,14 @@ class RandRotateFlip(RandomizableTransform):
         flips = [self.R.random_sample() < 0.5 for _ in range(2)]
         self.signs = tuple(-1.0 if axis in self.flip_axes and flips[axis] else 1.0 for axis in range(2))
 
-    def __call__(self, image: torch.Tensor, randomize: bool = True) -> torch.Tensor:
+    def __call__(self, image: torch.Tensor, randomize: bool = True, numbers: bool = False) -> torch.Tensor:
         """Augment one image.
 
         Args:
             image: `(C, X, Y, Z)`; fastest as a view of memory in the order `(C, Z, Y, X)`.
             randomize: draw a new angle and new mirrorings.
+            numbers: voxels hold numbers, such as a mask's: each takes its nearest voxel's, and none that stays in the
+                image is lost, however small its part.
 
         Returns:
             the same shape, memory in the order `(C, Z, Y, X)`.
@@ -60,18 +62,27 @@ class RandRotateFlip(RandomizableTransform):
         channels, slices, height, width = planes.shape
         grid = _sampling_grid(height, width, self.angle, self.signs).to(planes.device)
         flat = planes.reshape(1, channels * slices, height, width).float()
-        moved = F.grid_sample(flat, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
-        return moved.reshape(channels, slices, height, width).permute(0, 3, 2, 1)
+        moved = F.grid_sample(flat, grid, mode="nearest" if numbers else "bilinear", padding_mode="zeros",
+                              align_corners=True)
+        moved = moved.reshape(channels, slices, height, width)
+        return (_restored(moved, planes, grid[0]) if numbers else moved).permute(0, 3, 2, 1)
 
 
 class RandRotateFlipd(MapTransform, RandomizableTransform):
-    """Dictionary version of `RandRotateFlip`: all keys move together."""
+    """Dictionary version of `RandRotateFlip`: all keys move together.
+
+    Args:
+        keys: of the images.
+        degrees, flip_axes, prob: as of `RandRotateFlip`.
+        numbers: those of the keys whose voxels hold numbers, such as a mask's.
+    """
 
     def __init__(self, keys: KeysCollection, degrees: float = 15.0, flip_axes: Sequence[int] = (0, 1),
-                 prob: float = 1.0, allow_missing_keys: bool = False) -> None:
+                 prob: float = 1.0, allow_missing_keys: bool = False, numbers: Sequence[str] = ()) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
         RandomizableTransform.__init__(self, 1.0)
         self.move = RandRotateFlip(degrees, flip_axes, prob)
+        self.numbers = tuple(numbers)
 
     def set_random_state(self, seed: int | None = None, state: Any = None) -> RandRotateFlipd:
         super().set_random_state(seed, state)
@@ -82,8 +93,28 @@ class RandRotateFlipd(MapTransform, RandomizableTransform):
         result = dict(data)
         self.move.randomize()
         for key in self.key_iterator(result):
-            result[key] = self.move(result[key], randomize=False)
+            result[key] = self.move(result[key], randomize=False, numbers=key in self.numbers)
         return result
+
+
+def _restored(moved: torch.Tensor, planes: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """Numbers that nearest sampling has passed over, at the pixel that lies nearest to their middle.
+
+    Args:
+        moved, planes: after and before, `(C, Z, Y, X)`.
+        grid: where each pixel was read, as of `_sampling_grid`, `(Y, X, 2)`.
+    """
+    size = torch.tensor(planes.shape[:1:-1], dtype=torch.float32)  # X, Y
+    read = (grid + 1) / 2 * (size - 1)
+    before, after = (set(each.reshape(-1).long().bincount().nonzero().flatten().tolist()) for each in (planes, moved))
+    for number in before - after:
+        places = (planes == number).nonzero().float()  # (n, 4): c, z, y, x
+        distance = (read - places[:, [3, 2]].mean(dim=0)).norm(dim=-1)
+        if distance.min() < 1:  # else it has left the image
+            channel, z = places[:, :2].mean(dim=0).round().int().tolist()
+            y, x = divmod(int(distance.argmin()), distance.shape[1])
+            moved[channel, z, y, x] = number
+    return moved
 
 
 def _sampling_grid(height: int, width: int, angle: float, signs: Sequence[float]) -> torch.Tensor:

@@ -7,7 +7,7 @@ touches, and stage 1 of the curriculum needs no second copy of the data.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,16 @@ from monai.transforms import MapTransform
 
 from transforms.errors import InputError
 
-_STORED = ("float16", "uint16")  # breasts, slices and crops; mammograms
+STORED = ("float16", "uint16")  # breasts, slices and crops; mammograms
+MASKS = ("uint8",)
 
 
-def open_prepared(path: Path | str) -> np.ndarray:
+def open_prepared(path: Path | str, stored: Sequence[str] = STORED) -> np.ndarray:
     """Memory-map one prepared array, `(C, Z, Y, X)` float16, mammograms `(1, 1, rows, columns)` uint16.
+
+    Args:
+        path: the array's file.
+        stored: types that it may have, `MASKS` for a mask, `(1, Z, Y, X)`.
 
     Raises:
         InputError: missing, damaged, or no array that prepare.yaml writes.
@@ -32,9 +37,9 @@ def open_prepared(path: Path | str) -> np.ndarray:
         reason = "missing" if isinstance(error, FileNotFoundError) else "damaged"
         raise InputError(f"{Path(path).name}: prepared array is {reason}; delete it and run prepare.yaml again",
                          code=reason) from None
-    if not isinstance(array, np.ndarray) or array.ndim != 4 or not array.size or array.dtype.name not in _STORED:
-        raise InputError(f"{Path(path).name}: not what prepare.yaml writes (four axes of 16-bit voxels); delete it and "
-                         "run prepare.yaml again", code="damaged")
+    if not isinstance(array, np.ndarray) or array.ndim != 4 or not array.size or array.dtype.name not in stored:
+        raise InputError(f"{Path(path).name}: not what prepare.yaml writes (four axes of {' or '.join(stored)}); "
+                         "delete it and run prepare.yaml again", code="damaged")
     return array
 
 

@@ -8,14 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.datalist import Exam
+from pipeline.datalist import MASK, Exam
 from pipeline.errors import InputError
 from pipeline.prepare.cases import labelled_cases
 from transforms.grid import Grid, triple
 
+MASKS = 1  # raise it whenever the same mask gives another array
+_MASKED = "_mask"  # end of a mask's name behind its breast's
+
 
 class Breasts:
-    """One array a breast, `(C, Z, Y, X)`: preprocessing gives `(S, C, X, Y, Z)` as `transforms.LoadBreasts` does."""
+    """One array a breast, `(C, Z, Y, X)`: preprocessing gives `(S, C, X, Y, Z)` as `transforms.LoadBreasts` does.
+
+    Of an exam with a lesion mask, a breast has a second array, `(1, Z, Y, X)` uint8: 0 or a lesion's number.
+    """
 
     modality = "MR"
     name = "breasts"
@@ -23,13 +29,15 @@ class Breasts:
     partial = False
 
     def files(self, channels: Sequence[str]) -> Sequence[str]:
-        return channels
+        return [*channels, MASK]
 
     def fingerprint(self, exam: Exam) -> Any:
-        return sorted(exam.breasts)
+        sides = sorted(exam.breasts)  # alone where there is no mask: such arrays are what they always were
+        return {"sides": sides, "masks": MASKS} if MASK in exam.images else sides
 
     def inputs(self, exam: Exam, paths: Mapping[str, Path]) -> dict[str, Any]:
-        return {"image": dict(paths), "sides": sorted(exam.breasts)}
+        images = {name: path for name, path in paths.items() if name != MASK}
+        return {"image": images, "sides": sorted(exam.breasts), **({"mask": paths[MASK]} if MASK in paths else {})}
 
     def arrays(self, result: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
         image = result["image"]
@@ -38,9 +46,13 @@ class Breasts:
         for side, breast, affine in zip(image.meta["sides"], image, image.meta["breast_affines"], strict=True):
             voxels = breast.as_tensor().permute(0, 3, 2, 1).half().numpy()  # (C, Z, Y, X)
             yield side, voxels, {"affine": affine.tolist(), "shape": list(breast.shape[1:]), "exam": exam}
+        for side, mask in zip(image.meta["sides"], result.get("mask", ()), strict=False):
+            yield f"{side}{_MASKED}", mask[None], {"numbers": [int(n) for n in np.unique(mask) if n]}
 
     def cases(self, exam: Exam, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for side, array in record["arrays"].items():
+            if side.endswith(_MASKED):
+                continue
             grid = Grid(triple(array["shape"]), np.asarray(array["affine"]))
             marked = [(lesion, np.asarray(point)) for lesion, point in exam.points()
                       if lesion.side == side and lesion.malignant is not None]
@@ -54,6 +66,7 @@ class Breasts:
                 "lesions": [[*map(float, grid.to_index(point)), m.malignant] for m, point in inside],
                 "lesions_outside_crop": len(marked) - len(inside),
                 "readers": {name: scores.get(side, scores.get("exam")) for name, scores in exam.readers.items()},
+                **_outlines(exam, side, grid, record["arrays"].get(f"{side}{_MASKED}")),
             }
 
     def tell(self, cases: Sequence[Mapping[str, Any]], records: Sequence[Mapping[str, Any]]) -> None:
@@ -63,6 +76,30 @@ class Breasts:
 
 
 BREASTS = Breasts()
+
+
+def _outlines(exam: Exam, side: str, grid: Grid, mask: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What is known of a breast's lesions beside their centres, under the key `outlines`; no key where it is nothing.
+
+    With a mask these are `mask` and `sha256`, its file; `marks`, number and malignant of each lesion that it holds;
+    `outside_crop`, how many of the breast's lesions it holds no more; `unlabelled`, its other numbers, but for those of
+    the other breast's lesions. With sizes: `extents`, voxel x, y, z of a lesion's centre, its extent in voxels along
+    the same axes, and malignant.
+    """
+    found: dict[str, Any] = {}
+    labelled = [lesion for lesion in exam.lesions if lesion.malignant is not None]
+    if mask is not None:
+        numbers = {int(m.lesion_id): m for m in labelled if m.lesion_id.isdecimal()}
+        own = {number: m.malignant for number, m in numbers.items() if m.side == side}
+        found |= {"mask": mask["image"], "sha256": mask["sha256"],
+                  "marks": [[n, own[n]] for n in mask["numbers"] if n in own],
+                  "outside_crop": len(own.keys() - set(mask["numbers"])),
+                  "unlabelled": [n for n in mask["numbers"] if n not in numbers]}
+    voxels = np.abs(np.linalg.inv(grid.affine[:3, :3]))  # mm along the patient's axes to voxels along the grid's
+    sized = [[*map(float, grid.to_index(np.asarray(m.point))), *map(float, voxels @ np.asarray(m.size_mm)), m.malignant]
+             for m in labelled if m.side == side and m.point and m.size_mm and grid.contains(np.asarray(m.point))]
+    found |= {"extents": sized} if sized else {}
+    return {"outlines": found} if found else {}
 
 
 def breasts(folder: Path | str, fold: int, *splits: str) -> list[dict[str, Any]]:

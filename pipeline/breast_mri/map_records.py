@@ -18,25 +18,26 @@ def peak_of(heat: np.ndarray) -> np.ndarray:
     return np.asarray(np.unravel_index(int(heat.argmax()), heat.shape))
 
 
-def pointing(heat: np.ndarray, body: np.ndarray, grid: Grid, centers: Sequence[Sequence[float]],
+def pointing(peak: np.ndarray, body: np.ndarray, grid: Grid, centers: Sequence[Sequence[float]],
              radius_mm: float) -> dict[str, Any]:
-    """Whether the hottest voxel lies near a lesion, and how often a random voxel of the body would.
+    """Whether a map's peak lies near a lesion, and how often a random voxel of the body would.
 
     Args:
-        heat: `(X, Y, Z)`.
+        peak: voxel `(x, y, z)` of the largest heat, as `peak_of` gives it; infinite where there is none.
         body: where there is tissue, `(X, Y, Z)`.
-        grid: of both.
+        grid: of the voxels.
         centers: voxels `(x, y, z)` of the lesions that the map should show, one or more.
         radius_mm: a peak this near to a centre is on it.
 
     Returns:
-        `hit` (0 or 1), `distance_mm` to the nearest centre, `radius_mm` and `chance`.
+        `hit` (0 or 1), `distance_mm` to the nearest centre (None without a peak), `radius_mm` and `chance`.
     """
     points = grid.to_world(np.asarray(centers))
-    distance = np.linalg.norm(points - grid.to_world(peak_of(heat)), axis=1).min()
+    there = bool(np.isfinite(peak).all())
+    distance = np.linalg.norm(points - grid.to_world(peak), axis=1).min() if there else np.inf
     chance = random_point_share(body, grid, points, [radius_mm])
-    return {"hit": int(distance <= radius_mm), "distance_mm": round(float(distance), 2), "radius_mm": radius_mm,
-            "chance": round(float(chance[0]), 4)}
+    return {"hit": int(distance <= radius_mm), "distance_mm": round(float(distance), 2) if there else None,
+            "radius_mm": radius_mm, "chance": round(float(chance[0]), 4)}
 
 
 def plane_picture(image: np.ndarray, heat: np.ndarray, lesions: Sequence[Sequence[float]], z: int,

@@ -64,7 +64,7 @@ class WritePredictions(MapWriter):
         if malignant:
             body = body_mask(image[None], 0)[0, 0].cpu().numpy() > 0
             self.peaks.append({"exam_id": row["exam_id"], "side": row["side"],
-                               **pointing(heat.numpy(), body, grid, malignant, self.radius_mm)})
+                               **pointing(peak_of(heat.numpy()), body, grid, malignant, self.radius_mm)})
         if len(self.kept) < self.maps:
             z = round(malignant[0][2]) if malignant else int(peak_of(heat.numpy())[2])
             self.kept[f"{row['exam_id']}_{row['side']}"] = {

@@ -77,7 +77,7 @@ class WriteFourLabels(MapWriter):
         if wanted:
             grid = Grid(triple(heat.shape), np.asarray(case["affine"]))
             self.peaks.append({"exam_id": row["exam_id"], "side": row["side"], "task": row["task"],
-                               **pointing(heat, body, grid, wanted, self.radius_mm)})
+                               **pointing(peak_of(heat), body, grid, wanted, self.radius_mm)})
         if row["task"] == "malignant" and self.stacks:
             save_slices(self.folder, row, image.float().cpu().numpy(), heat, side, Grid(triple(heat.shape),
                         np.asarray(case["affine"])), case["exam_grid"], mirrored=True)

@@ -5,6 +5,7 @@ Everything here is plain numpy on labels and scores; reading predictions and wri
 """
 
 from pipeline.metrics.area_interval import area_interval, on_logits, score_ends
+from pipeline.metrics.average_precision import AveragePrecision
 from pipeline.metrics.bootstrap import Auroc, Medians, Shares, Weighted, holm, interval, p_value, replicates
 from pipeline.metrics.calibration import calibration_error, reliability, wilson
 from pipeline.metrics.delong import delong_covariance, delong_test, delong_variance, z_test
@@ -26,6 +27,7 @@ from pipeline.metrics.selection import Chosen, best_of
 
 __all__ = [
     "Auroc",
+    "AveragePrecision",
     "Chosen",
     "Curve",
     "Froc",

@@ -114,10 +114,11 @@ def labelled_cases(folder: Path | str, fold: int, splits: Sequence[str], unit: s
 
 
 def demand_array(case: Mapping[str, Any]) -> None:
-    """Refuse a case whose array is not what `prepare.yaml` wrote for it.
+    """Refuse a case whose array, or whose mask where it is to be read, is not what `prepare.yaml` wrote for it.
 
     Raises:
         InputError: the array is missing, or its content has changed.
     """
-    if "sha256" in case:
-        demand(case["image"], case["sha256"], "delete it and run prepare.yaml again, all other arrays are kept")
+    for array, sha256 in (("image", "sha256"), ("mask", "mask_sha256")):
+        if sha256 in case and case.get(array):
+            demand(case[array], case[sha256], "delete it and run prepare.yaml again, all other arrays are kept")

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import torch
 
-from pipeline.datalist import Datalist, Exam, load
+from pipeline.datalist import MASK, Datalist, Exam, load
 from pipeline.errors import InputError, one_line
 from pipeline.files.atomic import leftovers, write_array, write_json
 from pipeline.files.receipts import digest_of, state, unchanged
@@ -66,7 +66,8 @@ def run(datalist: Path | str, output: Path | str, unit: Unit, preprocessing: Pre
         raise InputError(f"{Path(datalist).name} lists exams of modality {source.modality}, this bundle takes "
                          f"{unit.modality}; give the list to a bundle of its modality")
     files = list(unit.files(parameters["channels"]))
-    demanded = [name for name in files if not unit.partial or all(name in e.images for e in source.exams)]
+    demanded = [name for name in files if all(name in e.images for e in source.exams)
+                or not (unit.partial or name == MASK)]
     errors = [issue for issue in verify(source, contrasts=demanded, quick=True) if issue.severity == "error"]
     if errors:
         first = errors[0]

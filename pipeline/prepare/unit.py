@@ -22,7 +22,7 @@ class Unit(Protocol):
         modality: of the lists that it divides.
         name: of the list of cases in `prepared.json`.
         kept: what of the result's meta goes to the exam's record.
-        partial: whether an exam may lack a contrast.
+        partial: whether an exam may lack a contrast. A lesion mask it may always lack.
     """
 
     modality: str

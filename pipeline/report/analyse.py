@@ -27,6 +27,7 @@ from pipeline.metrics import (
     wilson,
     z_test,
 )
+from pipeline.report.parts.boxes import boxes
 from pipeline.report.parts.cohorts import cohorts
 from pipeline.report.parts.curves import learning_curves
 from pipeline.report.parts.points import points
@@ -76,6 +77,8 @@ def analyse(run: Run, count: int = 2000, seed: int = 0) -> dict[str, Any]:
         found["tasks"] = {other.task: {"folds": other.folds, **_results(other, count, seed)} for other in others}
         found["notes"] = [*_untested(run, [lead, *others]), *found["notes"]]
     found["notes"] = [*run.notes, *found["notes"]]
+    if detected := boxes(lead, count, seed):
+        found["boxes"] = detected
     if curves := setting_curves(lead, found):
         found["curves"] = curves
     return plain(found)

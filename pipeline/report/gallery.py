@@ -34,6 +34,7 @@ class Picture:
     rows: float  # in units of a pixel's width
     points: list[tuple[float, float, bool]]  # column, row (centre of a pixel is at + 0.5), malignant
     box: tuple[float, float, float, float] | None = None  # column, row, width, height of a region
+    boxes: list[tuple[float, float, float, float, bool, float]] | None = None  # a detector's: as box, malignant, score
 
     @property
     def radius(self) -> float:
@@ -53,24 +54,35 @@ def gallery(run: Run, metrics: dict[str, Any]) -> tuple[str | None, list[Picture
         InputError: a map that cannot be read.
     """
     for variant in run.variants:
-        kinds: dict[str, list[Picture]] = {kind: [] for kind in KINDS}
-        chosen = {name: dict(zip(run.folds, entry["threshold"], strict=True))
-                  for name, entry in metrics["variants"].items()}
-        for fold in run.tested:
-            place = run.place(variant, fold)
-            for path in sorted([*place.glob("maps/*.npz"), *place.glob("*/maps/*.npz")]):
-                cuts = {name: 0.5 if (cut := of.get(fold)) is None else cut for name, of in chosen.items()}
-                picture = read_picture(path, cuts[variant], run.study.get("positive", "malignant"), cuts)
-                kinds[picture.kind].append(picture)
-        if any(kinds.values()):
-            return variant, _mixed(list(kinds.values()))
+        pictures = _pictures(run, metrics, variant)
+        if pictures and pictures[0].boxes is None:
+            return variant, pictures
     return None, []
 
 
-def _mixed(kinds: list[list[Picture]]) -> list[Picture]:
+def box_galleries(run: Run, metrics: dict[str, Any]) -> list[tuple[str, list[Picture]]]:
+    """As `gallery`, of every variant whose pictures show boxes, six of each."""
+    found = [(variant, _pictures(run, metrics, variant, 6)) for variant in run.variants]
+    return [(variant, pictures) for variant, pictures in found if pictures and pictures[0].boxes is not None]
+
+
+def _pictures(run: Run, metrics: dict[str, Any], variant: str, most: int = MOST) -> list[Picture]:
+    kinds: dict[str, list[Picture]] = {kind: [] for kind in KINDS}
+    chosen = {name: dict(zip(run.folds, entry["threshold"], strict=True))
+              for name, entry in metrics["variants"].items()}
+    for fold in run.tested:
+        place = run.place(variant, fold)
+        for path in sorted([*place.glob("maps/*.npz"), *place.glob("*/maps/*.npz")]):
+            cuts = {name: 0.5 if (cut := of.get(fold)) is None else cut for name, of in chosen.items()}
+            picture = read_picture(path, cuts[variant], run.study.get("positive", "malignant"), cuts)
+            kinds[picture.kind].append(picture)
+    return _mixed(list(kinds.values()), most)
+
+
+def _mixed(kinds: list[list[Picture]], most: int) -> list[Picture]:
     """One of each kind in turn until there are enough, then sorted by kind."""
     depth = max(map(len, kinds))
-    turns = [pictures[i] for i in range(depth) for pictures in kinds if i < len(pictures)][:MOST]
+    turns = [pictures[i] for i in range(depth) for pictures in kinds if i < len(pictures)][:most]
     return sorted(turns, key=lambda picture: KINDS.index(picture.kind))
 
 
@@ -81,8 +93,8 @@ def read_picture(path: Path, threshold: float, positive: str = "malignant",
     Args:
         path: `.npz` with `image` and `heat` (rows, cols) in [0, 1], `points` (n, 2) as column, row,
             `point_malignant` (n,), `label`, `score`, `exam_id`, `side`, and perhaps `variant` (whose score it is),
-            `threshold`, `aspect` (a pixel's height over its width) and `box`, a region's first and last edges: row,
-            column, row, column.
+            `threshold`, `aspect` (a pixel's height over its width), `box`, a region's first and last edges: row,
+            column, row, column; and of a detector `boxes` (n, 4), likewise, `box_malignant` and `box_score` (n,).
         threshold: what the score is held against where the file has none of its own.
         positive: what label 1 means.
         thresholds: of the variants, for files that name one.
@@ -103,7 +115,10 @@ def read_picture(path: Path, threshold: float, positive: str = "malignant",
         aspect = float(content.get("aspect", 1.0))
         points = [(float(column) + 0.5, float(row) + 0.5, bool(malignant)) for (column, row), malignant in
                   zip(content["points"].reshape(-1, 2), content["point_malignant"].ravel(), strict=True)]
-        top, left, bottom, right = map(float, content.get("box", (0, 0, 0, 0)))
+        region = _rectangle(content["box"], aspect) if "box" in content else None
+        boxes = [(*_rectangle(edges, aspect), bool(bad), float(each)) for edges, bad, each in
+                 zip(content["boxes"].reshape(-1, 4), content["box_malignant"].ravel(),
+                     content["box_score"].ravel(), strict=True)] if "boxes" in content else None
         name = f"{content['exam_id']!s} {content['side']!s}".strip()
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a map that can be shown ({error}); {AGAIN}") from None
@@ -114,7 +129,13 @@ def read_picture(path: Path, threshold: float, positive: str = "malignant",
     return Picture(f"{name}: {positive if label else f'not {positive}'}, score {score:.2f}", kind,
                    data_uri(grey), data_uri(mixed), image.shape[1], image.shape[0] * aspect,
                    [(x, y * aspect, m) for x, y, m in points],
-                   (left, top * aspect, right - left, (bottom - top) * aspect) if "box" in content else None)
+                   region, boxes)
+
+
+def _rectangle(edges: Any, aspect: float) -> tuple[float, float, float, float]:
+    """Column, row, width and height of edges given as row, column, row, column."""
+    top, left, bottom, right = map(float, edges)
+    return left, top * aspect, right - left, (bottom - top) * aspect
 
 
 def colour_bar() -> str:

@@ -13,7 +13,8 @@ import jinja2
 
 from pipeline import __version__
 from pipeline.report.figures import calibration_figure, colour, drawn, ranking_figure, roc_figure
-from pipeline.report.gallery import colour_bar, gallery
+from pipeline.report.gallery import box_galleries, colour_bar, gallery
+from pipeline.report.parts.boxes import MARKS, asked_of_the_annotator
 from pipeline.report.parts.curves import learning_figure
 from pipeline.report.parts.lesions import contrast_pictures, curve_figure, load_curves
 from pipeline.report.parts.points import crop_pictures, history_figure, points_figure, split_counts
@@ -77,6 +78,9 @@ def render(run: Run, metrics: dict[str, Any]) -> str:
         crops=crop_pictures(run),
         gallery_of=variant,
         pictures=pictures,
+        marked=asked_of_the_annotator(study),
+        mark_kinds=MARKS,
+        box_galleries=box_galleries(run, metrics),
         colour_bar=colour_bar() if pictures else "",
         times=stage_times(study),
         configs=configs(run),

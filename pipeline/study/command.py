@@ -14,6 +14,7 @@ from pipeline.study.engines.engine import ENGINES, Engine, Needs, Part, command_
 from pipeline.study.engines.local import Local, Runner
 from pipeline.study.engines.slurm import Slurm, requeue
 from pipeline.study.here import Here
+from pipeline.study.offers import OFFERS, missing
 from pipeline.study.plan import Study, read_study
 from pipeline.study.record import check_place, listed_inputs
 from pipeline.study.status import DONE, all_states, show
@@ -96,6 +97,9 @@ def main(args: argparse.Namespace) -> int:
     if count > 1 and index >= len(chains):
         print(f"--shard {args.shard}: nothing to do; runs of the study: {len(chains)}")
         return 0
+    for name, entry in study.plan["variants"].items():
+        if name not in study.variants and (absent := missing(entry, study.offered)):
+            print(f"{name} is left out: no exam has {OFFERS[absent[0]]}", flush=True)
     check_place(study, source, args.datalist)
     if args.engine != "local":
         parts = _with_todo(parts, study, listed_inputs(args.datalist, source), prepare, chains, combined)

@@ -19,6 +19,7 @@ from pipeline.errors import InputError
 from pipeline.files.receipts import digest, digest_of
 from pipeline.prepare.cases import LIST, SCHEMA, VERSION
 from pipeline.study.generators import combined_variants, trained_variants
+from pipeline.study.offers import OFFERS, missing, offered, settings_needed, will_do
 from pipeline.study.step import Step
 
 # Of an overlay for training, what preparation has as well and does not take from it.
@@ -40,6 +41,7 @@ class Study:
     overlays: list[Path] = field(default_factory=list)
     given: dict[str, str] = field(default_factory=dict)
     combined: list[str] = field(default_factory=list)
+    offered: set[str] = field(default_factory=set)  # what the exams have of what variants can need
 
     @property
     def entries(self) -> dict[str, dict[str, Any]]:
@@ -79,7 +81,8 @@ class Study:
         spread = {"scheduler": scheduler} if scheduler else {}
         step = self.step("prepare", folder, self.plan["prepare"], datalist=source, output_dir=folder,
                          **self._prepared_so(), **spread)
-        step.key = digest_of([step.key, VERSION, SCHEMA])  # another preparation is another step
+        wanted = {need for entry in self.plan["variants"].values() for need in entry.get("needs", [])}
+        step.key = digest_of([step.key, VERSION, SCHEMA, *sorted(wanted & self.offered)])  # another is another step
         step.whole = lambda: all(map(os.path.isfile, (folder / name for name in arrays_of(folder) or [""])))
         step.listed = lambda: arrays_of(folder)
         return step
@@ -95,7 +98,7 @@ class Study:
         run = self.out / variant / f"fold{fold}"
         entry = self.plan["variants"][variant]
         shared = {"dataset_dir": self.out / "prepared", "fold": fold,
-                  **self._taken([*entry.get("needs", []), *entry.get("takes", [])])}
+                  **self._taken([*settings_needed(entry), *entry.get("takes", [])])}
         steps = []
         for stage in entry["stages"]:
             folder = run / stage["name"]
@@ -157,7 +160,8 @@ def arrays_of(prepared: Path) -> dict[str, str]:
     try:
         content = json.loads((prepared / LIST).read_text(encoding="utf-8"))
         cases = [case for value in content.values() if isinstance(value, list) for case in value]
-        return {case["image"]: case["sha256"] for case in cases}
+        masks = [known for case in cases if "mask" in (known := case.get("outlines", {}))]
+        return {case["image"]: case["sha256"] for case in cases} | {mask["mask"]: mask["sha256"] for mask in masks}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}
 
@@ -177,7 +181,7 @@ def predictions_of(out: Path, variant: str, fold: int, wanted_by: str) -> Path:
 
 def settings_of(entry: dict[str, Any]) -> list[str]:
     """Names of `--set` that concern a variant: what it `needs`, and what it or a stage `takes` where it is given."""
-    return [*entry.get("needs", []), *entry.get("takes", []),
+    return [*settings_needed(entry), *entry.get("takes", []),
             *(name for stage in entry["stages"] for name in stage.get("takes", []))]
 
 
@@ -203,8 +207,9 @@ def read_study(args: argparse.Namespace) -> tuple[Study, datalist.Datalist]:
     if not folds or not set(folds) <= set(range(count)):
         raise InputError(f"--folds {text}: the datalist has {count} folds")
     given = given_settings(args.given, plan["variants"])
-    variants = [name for name, entry in plan["variants"].items() if given.keys() >= set(entry.get("needs", []))
-                and args.preset in entry.get("presets", [args.preset])]
+    has = offered(source)
+    variants = [name for name, entry in plan["variants"].items() if given.keys() >= set(settings_needed(entry))
+                and not missing(entry, has) and args.preset in entry.get("presets", [args.preset])]
     combined = [name for name, entry in plan["combined"].items() if set(entry["of"]) <= set(variants)]
     if args.variants != "all":
         asked = args.variants.split(",")
@@ -213,14 +218,17 @@ def read_study(args: argparse.Namespace) -> tuple[Study, datalist.Datalist]:
             raise InputError(f"--variants {','.join(unknown)}: not in study.yaml; it has {known}")
         variants, combined = ([name for name in asked if name in plan[kind]] for kind in ("variants", "combined"))
     for name in variants:
-        if lacking := [need for need in plan["variants"][name].get("needs", []) if need not in given]:
+        if absent := missing(plan["variants"][name], will_do(source)):
+            raise InputError(f"--variants {name}: no exam of {source.name} has {OFFERS[absent[0]]}; add it to the "
+                             "datalist, or leave the variant out")
+        if lacking := [need for need in settings_needed(plan["variants"][name]) if need not in given]:
             raise InputError(f"--variants {name}: needs --set {lacking[0]}=VALUE; see the bundle's docs/README.md")
     for name in variants:
         for wanted, why in plan["variants"][name].get("asks", {}).get(args.preset, {}).items():
             if wanted not in given:
                 raise InputError(f"--preset {args.preset}: {name} asks for --set {wanted}=VALUE: {why}")
     out = args.out if args.out.name else args.out.absolute()  # `.` begins no other path
-    return Study(args.bundle, plan, out, args.preset, folds, variants, args.overlay, given, combined), source
+    return Study(args.bundle, plan, out, args.preset, folds, variants, args.overlay, given, combined, has), source
 
 
 def given_settings(words: Sequence[str], variants: dict[str, dict[str, Any]]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from pipeline.files.atomic import write_json
 from pipeline.files.claims import CLAIM, holder
 from pipeline.files.receipts import digest, digest_of
 from pipeline.study.generators import curves_of
+from pipeline.study.offers import marks
 from pipeline.study.plan import Study
 from pipeline.study.shell import line
 from pipeline.study.step import DONE, Step
@@ -119,6 +120,7 @@ def dataset(source: datalist.Datalist) -> dict[str, Any]:
         "patients": len({e.patient_id for e in source.exams}),
         "breasts": len(labelled),
         "malignant": sum(labelled),
+        "marks": marks(source),
         "synthetic": (source.root / "phantom.json").is_file(),
     }
 
@@ -160,8 +162,9 @@ def write_study(study: Study, source: datalist.Datalist) -> None:
 
 
 def left_out(study: Study) -> list[dict[str, Any]]:
-    """Rows of the paper that need settings, and were not run."""
-    return [{"label": entry["label"], **entry["paper"]} for name, entry in study.plan["variants"].items()
+    """Rows of the paper that need settings or what the exams do not have, and were not run."""
+    return [{"label": entry["label"], **({"parameters": entry["parameters"]} if "parameters" in entry else {}),
+             **entry["paper"]} for name, entry in study.plan["variants"].items()
             if "needs" in entry and name not in study.variants]
 
 

@@ -141,7 +141,7 @@ def collate(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     Returns:
         `image` with the axis of the batch in front, e.g. `(B, C, X, Y, Z)` as a view of memory `(B, C, Z, Y, X)`;
-        `label` `(B,)` int64, or `(B, K)` where a case has several, and the rest as lists.
+        `label` `(B,)` int64, or `(B, K)` where a case has several, and the rest as lists, None of cases that lack it.
 
     Raises:
         InputError: cases of different shapes.
@@ -153,5 +153,6 @@ def collate(cases: Sequence[dict[str, Any]]) -> dict[str, Any]:
     images = torch.stack([case["image"].permute(stored) for case in cases])
     images = images.permute(0, *(1 + stored.index(axis) for axis in range(first.ndim)))
     labels = default_collate([torch.as_tensor(case["label"]) for case in cases])
-    rest = {key: [case[key] for case in cases] for key in cases[0] if key not in ("image", "label")}
+    keys = dict.fromkeys(key for case in cases for key in case if key not in ("image", "label"))
+    rest = {key: [case.get(key) for case in cases] for key in keys}
     return {"image": images, "label": labels, **rest}

@@ -145,6 +145,18 @@ SETTINGS: dict[str, Check] = {
     "radius_mm": number(0),
     "candidates": _COUNT,
     "threshold": number(0, 1, null=True),
+    # detectors
+    "stage_widths": several(_COUNT, 5),
+    "pyramid_width": _COUNT,
+    "head_width": _COUNT,
+    "score_from": number(0, 1),
+    "boxes_a_class": _COUNT,
+    **dict.fromkeys(("train_patch", "tiles"), several(_VOXELS, 3, null=True)),
+    "foreground": number(0, 1),
+    "best_by": choice("loss", "precision"),
+    "iou": number(0, 1, above=True),
+    "mirrored": ((lambda v: v == [] or several(whole(0, 2))[0](v)), "a list of axes, each 0, 1 or 2"),
+    "more_weights": ((lambda v: v == [] or several(TEXT)[0](v)), "a list of paths"),
 }
 _WITHIN = ("max_epochs", "lr", "batch_size", "num_workers", "momentum", "val_interval")  # of components, by these names
 

@@ -63,7 +63,7 @@ def model(prepared, backbone, work) -> Path:
 def test_prepared(prepared, cohort) -> None:
     listed = json.loads((prepared / "prepared.json").read_text())
     assert len(listed["breasts"]) == 24 and listed["parameters"]["matrix"] == [128, 128, 8]
-    assert {np.load(path, mmap_mode="r").shape for path in prepared.glob("*.npy")} == {(6, 8, 64, 64)}
+    assert {np.load(path, mmap_mode="r").shape for path in prepared.glob("*_[LR].npy")} == {(6, 8, 64, 64)}
     assert (prepared / "config.yaml").is_file()
     again = monai("prepare", datalist=cohort / "list.json", output_dir=prepared, workers=1, **SMALL)
     assert "12 ready, 0 to do" in again

@@ -21,7 +21,8 @@ def write_prepared(folder: Path, exams: int = 12, channels: int = 6, shape: tupl
     """Write a prepared dataset as `prepare.yaml` leaves it: noise, brighter by a lesion where a breast is malignant.
 
     Exam i is tested in fold i mod `folds` and validates in the next. In every second exam one breast, alternating
-    sides, is malignant with a marked lesion; in exams 0, 1, 4, 5, 8, 9 the others are benign, with one too.
+    sides, is malignant with a marked lesion; in exams 0, 1, 4, 5, 8, 9 the others are benign, with one too. Lesions
+    are outlined, 9 × 9 × 3 voxels.
     """
     random = np.random.default_rng(0)
     folder.mkdir(parents=True, exist_ok=True)
@@ -37,12 +38,19 @@ def write_prepared(folder: Path, exams: int = 12, channels: int = 6, shape: tupl
                 x, y, z = center
                 voxels[1:, z - 1 : z + 2, y - 4 : y + 5, x - 4 : x + 5] += 2
             np.save(folder / name, voxels.astype(np.float16))
+            mask = np.zeros((1, *shape[::-1]), np.uint8)
+            if bad or benign:
+                x, y, z = center
+                mask[0, z - 1 : z + 2, y - 4 : y + 5, x - 4 : x + 5] = 1
+            np.save(folder / f"E{i:04d}_{side}_mask.npy", mask)
             breasts.append({
                 "exam_id": f"E{i:04d}", "patient_id": f"SECRET{i:04d}", "side": side, "image": name,
                 "affine": np.diag([2.0, 2.0, 4.0, 1.0]).tolist(), "malignant": int(bad),
                 "lesions": [[*map(float, center), int(bad)]] if bad or benign else [], "lesions_outside_crop": 0,
                 "splits": splits_of(i, folds), "groups": {"density": "abcd"[i % 4]},
                 "readers": {"reader1": 4 if bad else 2},
+                "outlines": {"mask": f"E{i:04d}_{side}_mask.npy", "marks": [[1, int(bad)]] if bad or benign else [],
+                             "outside_crop": 0, "unlabelled": []},
             })
     content = {"schema": prepared_cases.SCHEMA, "name": "tiny", "modality": "MR",
                "parameters": {"version": 1, "channels": list(CHANNELS[:channels])},
@@ -74,6 +82,9 @@ def seal(folder: Path, content: dict[str, Any]) -> Path:
         for case in content.get(key, ()):
             if (folder / case["image"]).is_file():
                 case["sha256"] = digest(folder / case["image"])
+            outlines = case.get("outlines", {})
+            if "mask" in outlines and (folder / outlines["mask"]).is_file():
+                outlines["sha256"] = digest(folder / outlines["mask"])
     content.pop("digest", None)
     prepared_cases.save(folder, content, content.pop("datalist", "list.json"))
     return folder

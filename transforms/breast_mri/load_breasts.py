@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from monai.transforms import MapTransform, Transform
 
 from transforms.breast_mri.breasts import SIDES, Layout, breast_grids
 from transforms.breast_mri.exam_files import T2, read_contrasts, same_grid
+from transforms.breast_mri.lesion_masks import lesion_masks
 from transforms.breast_mri.motion import ShiftEstimator
 from transforms.breast_mri.planes import canonical_view
 from transforms.errors import InputError
@@ -64,7 +66,8 @@ class LoadBreasts(Transform):
         self.parameters = {"channels": list(channels), "matrix": list(self.layout.matrix), "rows": self.layout.rows,
                            "field_of_view": field_of_view, "align": self.align}
 
-    def __call__(self, exam: Any, sides: Sequence[str] | None = None) -> MetaTensor:
+    def __call__(self, exam: Any, sides: Sequence[str] | None = None,
+                 mask: Path | str | None = None) -> MetaTensor:
         """Load one exam.
 
         Args:
@@ -73,15 +76,17 @@ class LoadBreasts(Transform):
                 `p1.nii.gz` (or any file with as many volumes as there are not channels) stands for the folder
                 `p1.exam` beside it, where there is one.
             sides: breasts of this exam, where it differs from the transform's.
+            mask: image on the phases' grid, 0 or a lesion's number in each voxel, where there is one.
 
         Returns:
             `(S, C, X, Y, Z)` float32, breasts in the order of `sides`, as a view of memory in the order
             `(S, C, Z, Y, X)`. Its meta holds `affine` and `spatial_shape` of the exam's own grid, `sides`,
             `breast_affines` (voxel of a breast to RAS mm), and by contrast `scales`, `shifts` (a breast's motion in
-            voxels), `digests` and `facts`.
+            voxels), `digests` and `facts`; with a mask `masks` too, `(S, Z, Y, X)` uint8 on the breasts' grids.
 
         Raises:
-            InputError: a file is missing or damaged, grids differ, voxels are not finite, or no body is found.
+            InputError: a file is missing or damaged, grids differ, voxels are not finite, no body is found, or a mask
+                is none.
         """
         sides = tuple(self.sides if sides is None else sides)
         breasts = torch.empty((len(sides), len(self.channels), *self.layout.breast_shape[::-1]))
@@ -140,14 +145,17 @@ class LoadBreasts(Transform):
             "digests": digests,
             "facts": facts,
         }
+        if mask is not None:
+            meta["masks"], digests["lesions_mask"] = lesion_masks(mask, exam_grid, [grids[side] for side in sides])
         return MetaTensor(breasts.permute(0, 1, 4, 3, 2), meta=meta)
 
 
 class LoadBreastsd(MapTransform):
     """Dictionary version of `LoadBreasts`: the exam under each key is replaced by its breasts.
 
-    A key `sides` of the dictionary, where there is one, names the exam's breasts. The files' facts are put under
-    `facts`, for `pipeline.verify.gate.CheckExamd`.
+    A key `sides` of the dictionary, where there is one, names the exam's breasts, and a key `mask` the file of its
+    lesions' mask, which becomes the breasts' masks, `(S, Z, Y, X)`. The files' facts are put under `facts`, for
+    `pipeline.verify.gate.CheckExamd`.
     """
 
     def __init__(self, keys: KeysCollection, channels: Sequence[str], matrix: Sequence[int] = (512, 512, 32),
@@ -160,6 +168,8 @@ class LoadBreastsd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         for key in self.key_iterator(result):
-            result[key] = self.load(result[key], result.get("sides"))
+            result[key] = self.load(result[key], result.get("sides"), result.get("mask"))
             result["facts"] = result[key].meta.pop("facts")
+            if "masks" in result[key].meta:
+                result["mask"] = result[key].meta.pop("masks")
         return result

@@ -144,12 +144,28 @@ def test_columns_of_lesions(tmp_path: Path, capsys) -> None:
     assert "lesions.csv: column `z_mm`, `malignant` is missing" in refused(arguments, capsys)
     lesions.write_text(LESIONS + ",lesion_id,diameter_mm,kinetics,margin,note_a\n000,L,1,2,3,1,a,9,,,\n")
     assert main(arguments) == 0
-    assert load(tmp_path / "list.json").exams[0].lesions[0].lesion_id == "a"
+    lesion = load(tmp_path / "list.json").exams[0].lesions[0]
+    assert (lesion.lesion_id, lesion.size_mm) == ("a", (9.0, 9.0, 9.0))
     assert "left out" not in capsys.readouterr().err
     capsys.readouterr()
     lesions.write_text(LESIONS + ",lesion_id\n000,L,1,2,3,1,a\n000,L,1,2,4,1,a\n")
     (tmp_path / "list.json").unlink()
     assert "row 3: lesion a of exam 000 is there a second time" in refused(arguments, capsys)
+
+
+def test_sizes_of_lesions(tmp_path: Path, capsys) -> None:
+    arguments = sheet(tmp_path, lesions=[])
+    lesions = tmp_path / "lesions.csv"
+    columns = ",size_x_mm,size_y_mm,size_z_mm,Diameter (mm)"
+    lesions.write_text(f"{LESIONS}{columns}\n000,L,1,2,3,1,9,8.5,7,\n000,L,1,2,9,1,,,,6\n000,L,1,2,20,0,NA,,,\n")
+    assert main([*arguments, "--lps"]) == 0  # a size is the same whichever way round the axes run
+    assert [m.size_mm for m in load(tmp_path / "list.json").exams[0].lesions] == [(9.0, 8.5, 7.0), (6.0, 6.0, 6.0),
+                                                                                None]
+    capsys.readouterr()
+    (tmp_path / "list.json").unlink()
+    for cells in ("9,8,,", "0,0,0,", ",,,-1"):
+        lesions.write_text(f"{LESIONS}{columns}\n000,L,1,2,3,1,{cells}\n")
+        assert "row 2: a lesion's size is three lengths above 0" in refused(arguments, capsys)
 
 
 def test_a_refused_sheet_keeps_the_list_of_before(tmp_path: Path, capsys) -> None:

@@ -17,9 +17,9 @@ def test_the_nearest_of_several_lesions_counts_and_chance_is_over_the_body() -> 
     heat[4, 1, 2] = 0.5
     body[:, 1, 2] = True  # six voxels 2 mm apart; two of them within 2.5 mm of (5, 1, 2), three of (4, 1, 2)
     assert peak_of(heat).tolist() == [4, 1, 2]
-    found = pointing(heat, body, GRID, [(5, 1, 2), (0, 0, 0)], 2.5)
+    found = pointing(peak_of(heat), body, GRID, [(5, 1, 2), (0, 0, 0)], 2.5)
     assert found == {"hit": 1, "distance_mm": 2.0, "radius_mm": 2.5, "chance": pytest.approx(2 / 6, abs=1e-4)}
-    far = pointing(heat, body, GRID, [(4, 2, 3)], 4.9)
+    far = pointing(peak_of(heat), body, GRID, [(4, 2, 3)], 4.9)
     assert (far["hit"], far["distance_mm"], far["chance"]) == (0, 5.0, 0.0)
 
 

@@ -119,7 +119,7 @@ def test_a_corrected_label_prepares_nothing_again_and_counts(cohort, tmp_path) -
     assert times(tmp_path / "out") == before
 
 
-# Dies like a machine that loses power: in the third array, with half of it written.
+# Dies like a machine that loses power: in the first array of the second exam, with half of it written.
 _KILLED = """
 import os, signal, sys
 import numpy as np
@@ -129,7 +129,7 @@ from transforms import LoadBreastsd
 save, calls = np.save, []
 def half(file, array):
     calls.append(1)
-    if len(calls) == 3:
+    if len(calls) == 5:  # an exam has two breasts and their masks
         file.write(array.tobytes()[: array.nbytes // 2]); file.flush()
         os.kill(os.getpid(), signal.SIGKILL)
     save(file, array)
@@ -145,13 +145,13 @@ def test_a_killed_run_leaves_nothing_half_written_and_goes_on(cohort, tmp_path, 
     killed = warm_start.run(["tests.helpers.script", script, str(cohort.list), str(output)], ROOT, dict(os.environ))
     assert killed.returncode == -9, killed.stderr[-500:]
     left = times(output)
-    assert len(left) == 2 and list(output.glob(".*.part")) and not (output / "prepared.json").exists()
+    assert len(left) == 4 and list(output.glob(".*.part")) and not (output / "prepared.json").exists()
     for name in left:
-        assert np.load(output / name).shape == (3, 8, 32, 32)
+        assert np.load(output / name).shape == (1 if "mask" in name else 3, 8, 32, 32)
     run(cohort, output)
     assert "4 exams, 1 ready, 3 to do" in capsys.readouterr().out
     after = times(output)
-    assert len(after) == 8 and {name: after[name] for name in left} == left
+    assert len(after) == 16 and {name: after[name] for name in left} == left
     assert not list(output.glob(".*.part"))
 
 
@@ -164,7 +164,7 @@ def test_one_damaged_exam_is_named_and_left_out(cohort, tmp_path) -> None:
     assert len(str(error.value).splitlines()) == 1
     listed = {breast["exam_id"] for breast in prepared.load(tmp_path / "out")["breasts"]}
     assert listed == {e.exam_id for e in cohort.load().exams} - {exam}
-    assert len(times(tmp_path / "out")) == 6
+    assert len(times(tmp_path / "out")) == 12
 
 
 def test_a_list_with_errors_prepares_nothing(cohort, tmp_path) -> None:
@@ -179,3 +179,52 @@ def test_prepared_list_is_json_that_others_can_read(cohort, tmp_path) -> None:
     text = (tmp_path / "out" / "prepared.json").read_text()
     assert "NaN" not in text and json.loads(text)["schema"] == prepared.SCHEMA
     assert str(tmp_path) not in text  # the folder can move
+
+
+def test_masks_are_prepared_with_the_breasts_and_only_where_there_are_any(cohort, tmp_path) -> None:
+    content = run(cohort, tmp_path / "out")
+    exams = {exam.exam_id: exam for exam in cohort.load().exams}
+    for breast in content["breasts"]:
+        known = breast["outlines"]
+        mask = np.load(tmp_path / "out" / known["mask"])
+        assert mask.dtype == np.uint8 and mask.shape == (1, 8, 32, 32)  # (1, Z, Y, X)
+        assert known["mask"] == f"{breast['exam_id']}_{breast['side']}_mask.npy" and known["unlabelled"] == []
+        own = {int(m.lesion_id): m for m in exams[breast["exam_id"]].lesions if m.side == breast["side"]}
+        assert len(known["marks"]) + known["outside_crop"] == len(own)
+        for number, malignant in known["marks"]:
+            assert malignant == own[number].malignant and (mask == number).any()
+            x, y, z = np.linalg.solve(breast["affine"], [*own[number].center_mm, 1])[:3]  # the marked centre, in voxels
+            places = np.argwhere(mask[0] == number)[:, ::-1]
+            assert np.abs(places.mean(axis=0) - [x, y, z]).max() < 1.5
+            assert known["extents"] and min(np.abs(np.array(e[:3]) - [x, y, z]).max() for e in known["extents"]) < 1e-3
+    before = times(tmp_path / "out")
+    assert run(cohort, tmp_path / "out")["breasts"] == content["breasts"] and times(tmp_path / "out") == before
+
+
+def test_exams_without_masks_are_what_they_were_and_not_prepared_again(cohort, tmp_path) -> None:
+    datalist = cohort.load()
+    for exam in datalist.exams[1:]:
+        del exam.images["lesions_mask"]
+    for exam in datalist.exams:
+        for lesion in exam.lesions:
+            lesion.size_mm = None
+    cohort.save(datalist)
+    content = run(cohort, tmp_path / "out")
+    assert [("outlines" in breast) for breast in content["breasts"]] == [True] * 2 + [False] * 6
+    records = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "out" / "records").iterdir()}
+    assert [records[exam.exam_id]["inputs"] for exam in datalist.exams[1:]] == [["L", "R"]] * 3  # as ever
+    before = times(tmp_path / "out")
+    added = cohort.load()
+    added.exams[1].images["lesions_mask"] = f"exams/{added.exams[1].exam_id}/lesions_mask.nii.gz"
+    cohort.save(added)
+    again = run(cohort, tmp_path / "out")
+    changed = {name for name, when in times(tmp_path / "out").items() if before.get(name) != when}
+    name = added.exams[1].exam_id
+    assert changed == {f"{name}_{side}{end}.npy" for side in "LR" for end in ("", "_mask")}
+    assert sum("outlines" in breast for breast in again["breasts"]) == 4
+
+
+def test_a_mask_on_another_grid_is_named(cohort, tmp_path) -> None:
+    cohort.rewrite(0, "lesions_mask", lambda array, affine: array[:, :, :-1])
+    with pytest.raises(InputError, match=r"lesions_mask|shape_mismatch"):
+        run(cohort, tmp_path / "out")
