@@ -207,7 +207,7 @@ def test_large_files_are_listed_with_their_addresses(exported, tiny, work, tmp_p
 LABELLED = {"breast_mri_curriculum", "breast_ultrasound_center_point"}
 
 
-def test_monai_label_trains_where_it_is_offered(exported, request, tmp_path, monkeypatch) -> None:
+def test_monai_label_trains_where_it_is_offered(exported, request, tmp_path, tmp_path_factory, monkeypatch) -> None:
     """`POST /train` on raw exams with class labels or points; the model that is served is another one afterwards."""
     content = json.loads((exported / "configs/train.json").read_text())
     offered = "LabelledDataset" in content["train"]["dataset"]["_target_"]
@@ -218,10 +218,10 @@ def test_monai_label_trains_where_it_is_offered(exported, request, tmp_path, mon
     cohort = request.getfixturevalue("ultrasound_cohort" if "ultrasound" in exported.name else "phantom_cohort")
     items = labelled(cohort.load(), tmp_path / "studies")
     before = torch.load(served / "models/model.pt")
-    (tmp_path / "empty").mkdir()
-    monkeypatch.chdir(tmp_path / "empty")
+    empty = tmp_path_factory.mktemp("empty")  # stays: joblib's processes are used again, and stand in it
+    monkeypatch.chdir(empty)
     post_train(served, items[:-2], items[-2:])
     after = torch.load(served / "models/model.pt")
     assert before.keys() == after.keys() and any(not torch.equal(before[name], after[name]) for name in before)
     assert 0 <= infer(served, items[0]["image"])["result"]["probability"] <= 1
-    assert not any((tmp_path / "empty").iterdir())
+    assert not any(empty.iterdir())

@@ -101,7 +101,7 @@ def test_another_cohort_is_scored_by_the_networks_of_the_folds(study, ultrasound
     (tmp_path / "outside.json").unlink()
     for exam in source.exams:
         raw = source.path(exam, "image").read_bytes()
-        exam.images["image"] = f"{exam.exam_id}.nrrd"
+        exam.images = {"image": f"{exam.exam_id}.nrrd"}
         (tmp_path / exam.images["image"]).write_bytes(raw.replace(b"\n", b"\n# the same voxels\n", 1))
     source.root = tmp_path
     save(source, tmp_path / "outside.json")
