@@ -233,9 +233,13 @@ def _float32(result: Any) -> Any:
 
 def _doubt(exact: torch.Tensor, fast: torch.Tensor, shape: tuple[int, ...]) -> str | None:
     """What differs between two runs' losses and gradient norms, (steps, 2); None if nothing."""
+    if not torch.isfinite(fast).all():
+        steps = int((~torch.isfinite(fast).all(dim=1)).sum())
+        return (f"bf16 disagrees with fp32 on this processor at {shape}: losses or gradients of {steps} in {len(fast)} "
+                "steps are not finite")
     ratio = fast[:, 1] / exact[:, 1]
     gap = (fast[:, 0] - exact[:, 0]).abs().mean() / exact[:, 0].abs().mean()
-    if torch.isfinite(fast).all() and ratio.min() > 0.5 and ratio.max() < 2.0 and gap < 0.1:
+    if ratio.min() > 0.5 and ratio.max() < 2.0 and gap < 0.1:
         return None
     return (f"bf16 disagrees with fp32 on this processor at {shape}: gradient norms by a factor of "
             f"{ratio.min():.2g} to {ratio.max():.2g}, losses by {gap:.0%}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import random
 import re
@@ -156,15 +157,17 @@ def test_the_trial_leaves_no_trace(batches, asked) -> None:
     assert not any(layer._forward_hooks for layer in placed.modules())
 
 
-def test_a_faster_bf16_that_disagrees_is_not_taken(batches, capsys) -> None:
+@pytest.mark.parametrize(("factor", "why"), [(1e3, "gradient norms by a factor of"),
+                                             (math.nan, "losses or gradients of 4 in 4 steps are not finite")])
+def test_a_faster_bf16_that_disagrees_is_not_taken(batches, capsys, factor, why) -> None:
     class Wrong(nn.Linear):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return super().forward(x) * (1e3 if torch.is_autocast_enabled("cpu") else 1)
+            return super().forward(x) * (factor if torch.is_autocast_enabled("cpu") else 1)
 
     wrong = nn.Sequential(network(0.02), Wrong(2, 2))
     assert precision.place(copy.deepcopy(wrong), "cpu", "auto", batches).precision == "fp32"
     said = capsys.readouterr().out
-    assert said.startswith("precision: fp32, because bf16 disagrees with fp32 on this processor at (8, 8): gradient")
+    assert said.startswith(f"precision: fp32, because bf16 disagrees with fp32 on this processor at (8, 8): {why}")
     with pytest.raises(InputError, match=r"bf16 disagrees.*use --precision fp32"):
         precision.place(wrong, "cpu", "bf16", batches)
 
