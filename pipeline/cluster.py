@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _PATIENCE = "20s"  # for a scheduler that does not answer
+_STARTS = 3  # of a client
 
 
 @contextmanager
@@ -39,16 +40,25 @@ def connected(address: str, reads: Sequence[Path] = (), writes: Sequence[Path] =
         raise InputError("dask is not installed; pip install 'breast-bundles[dask]' here and where "
                          "workers run") from None
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # says in pages what the errors say in a line
-    try:
-        client = Client(address, timeout=_PATIENCE, set_as_default=False)
-    except (OSError, ValueError, TypeError):
-        raise InputError(f"{address}: no dask scheduler answers there; begin one with `dask scheduler`, or correct "
-                         "the address") from None
+    client = _client(Client, address)
     try:
         _look_at_workers(client, address, reads, writes)
         yield client
     finally:
         client.close(timeout=5)
+
+
+def _client(kind: type[Client], address: str) -> Client:
+    """A client; dask gives its own thread ten seconds to begin, which it may need more than once on a busy machine."""
+    for _ in range(_STARTS):
+        try:
+            return kind(address, timeout=_PATIENCE, set_as_default=False)
+        except AssertionError:  # all that dask says of a thread that has not begun
+            continue
+        except (OSError, ValueError, TypeError):
+            raise InputError(f"{address}: no dask scheduler answers there; begin one with `dask scheduler`, or correct "
+                             "the address") from None
+    raise InputError(f"{address}: dask could not begin on this machine, which is too busy; try again later")
 
 
 @contextmanager

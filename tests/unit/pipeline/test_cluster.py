@@ -14,6 +14,8 @@ from pipeline.cluster import connected, joblib_on  # noqa: E402
 from pipeline.errors import InputError  # noqa: E402
 from pipeline.processes import shared  # noqa: E402
 
+pytestmark = pytest.mark.alone  # dask gives its threads ten seconds to begin
+
 
 @pytest.fixture(scope="module")
 def cluster():
@@ -37,6 +39,22 @@ def test_nobody_answers(monkeypatch) -> None:
         with pytest.raises(InputError, match=f"{address}: no dask scheduler answers"), connected(address):
             pass
     with pytest.raises(InputError, match="no dask scheduler answers"), connected("head;8786"):
+        pass
+
+
+def test_a_client_may_begin_late(cluster, monkeypatch) -> None:
+    late, begin = [AssertionError(), AssertionError()], distributed.Client.__init__
+
+    def slow(self, *args, **settings) -> None:
+        if late:
+            raise late.pop()
+        begin(self, *args, **settings)
+
+    monkeypatch.setattr(distributed.Client, "__init__", slow)
+    with connected(cluster.scheduler_address):
+        assert not late
+    late += [AssertionError()] * 3
+    with pytest.raises(InputError, match="too busy; try again later"), connected(cluster.scheduler_address):
         pass
 
 

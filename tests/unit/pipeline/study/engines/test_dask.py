@@ -16,6 +16,8 @@ from pipeline.study.engines.engine import Needs, Part  # noqa: E402
 from pipeline.study.engines.local import Runner  # noqa: E402
 from pipeline.study.step import Step  # noqa: E402
 
+pytestmark = pytest.mark.alone  # dask gives its threads ten seconds to begin
+
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
