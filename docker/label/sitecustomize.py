@@ -16,10 +16,10 @@ class DeclareOperators(importlib.abc.MetaPathFinder):
         if name != "torchvision":
             return None
         sys.meta_path.remove(self)
-        import torch
+        from torch import library, version
 
-        if torch.version.cuda is None:
-            DeclareOperators.declared = torch.library.Library("torchvision", "DEF")
+        if version.cuda is None:
+            DeclareOperators.declared = library.Library("torchvision", "DEF")
             for operator in ("nms", "qnms"):
                 self.declared.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         return None
