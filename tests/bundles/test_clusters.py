@@ -163,12 +163,10 @@ def test_dask_with_a_worker_that_is_killed_in_the_middle(cohort, one_machine, tm
 
 def test_workers_that_cannot_take_part(cohort, tmp_path) -> None:
     pytest.importorskip("distributed", reason="the extra dask is not installed")
-    copy = tmp_path / "other"
-    for name in ("pipeline", "transforms"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    init = copy / "pipeline" / "__init__.py"
-    init.write_text(init.read_text().replace('__version__ = "', '__version__ = "9.'))
-    with dask_cluster(tmp_path / "dask", 1, PYTHONPATH=str(copy)) as (address, _):
+    installed = tmp_path / "other" / "breast_bundles-9.0.1.0.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: breast-bundles\nVersion: 9.0.1.0\n")
+    with dask_cluster(tmp_path / "dask", 1, PYTHONPATH=f"{installed.parent}:{ROOT}") as (address, _):
         ended = study(*words(cohort, tmp_path / "run", "--engine", "dask", "--scheduler", address))
     assert ended.returncode == 2 and ended.stderr.count("\n") == 1
     assert "worker w0 at tcp://" in ended.stderr and "has breast-bundles 9.0.1.0, here it is 0.1.0" in ended.stderr
