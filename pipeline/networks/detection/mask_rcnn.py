@@ -104,7 +104,8 @@ class MaskRCNN(Detector):
     """Proposes regions from P2 … P5 and looks at each again.
 
     How it is called: see `Detector`. With the default sizes it has 3,909,320 parameters. Losses: `proposal_class`,
-    `proposal_box`, `class`, `box` and `mask`. Outlines serve training alone and are not computed for an answer.
+    `proposal_box`, `class`, `box` and `mask`. Outlines serve training alone and are not computed for an answer. The
+    lesions themselves are among the regions that training looks at.
 
     Args:
         in_channels: contrasts.
@@ -157,7 +158,10 @@ class MaskRCNN(Detector):
                 box_loss(deltas[positive], every[positive], target["boxes"][lesion[positive]]))
 
     def _region_losses(self, seen: Seen, targets: Sequence[Target], size: Size) -> dict[str, torch.Tensor]:
-        proposals = self.propose(seen, size, TRAINING_PROPOSALS)
+        # Ours, as in the method's published code: lesions are among the regions. The toolkit adds none; proposals do not
+        # meet lesions for the first hundreds of steps, in which its regions' head learns from the background alone.
+        proposals = [torch.cat([own, target["boxes"]]) for own, target
+                     in zip(self.propose(seen, size, TRAINING_PROPOSALS), targets, strict=True)]
         logits, deltas = self.regions(pyramid_roi_align(seen.pyramid, proposals, POOL))
         chosen = [Sampled.of(own, probabilities, target) for own, probabilities, target
                   in zip(proposals, logits.softmax(dim=1).split([len(own) for own in proposals]), targets, strict=True)]

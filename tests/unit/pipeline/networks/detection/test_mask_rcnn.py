@@ -54,6 +54,20 @@ def test_proposals_from_an_overlap_of_0_3_are_of_lesions() -> None:
     assert found.labels.tolist() == [2] and found.boxes.tolist() == target["boxes"].tolist()
 
 
+def test_a_lesion_that_no_proposal_meets_is_learnt_from() -> None:
+    """Every proposal lies where no lesion is; the regions' head sees the lesion none the less, with its class."""
+    network = MaskRCNN(**SMALL)
+    network.propose = lambda seen, size, limit: [torch.tensor([[40.0, 40, 0, 56, 56, 4]])]
+    pyramid = {f"P{n}": torch.zeros(1, 4, 8 >> (n - 2), 64 >> n, 64 >> n) for n in (2, 3, 4, 5)}
+    said = torch.zeros(2, 3)
+    said[:, 2] = 3  # malignant everywhere: right of the lesion, wrong of the background
+    network.regions.forward = lambda regions: (said[:len(regions)], torch.zeros(len(regions), 3, 6))
+    target = {"boxes": torch.tensor([[8.0, 8, 1, 20, 20, 5]]), "labels": torch.tensor([2])}
+    terms = network._region_losses(Seen(pyramid, torch.zeros(1, 1, 2), torch.zeros(1, 1, 6)), [target], (64, 64, 8))
+    right, wrong = (float(torch.logsumexp(said[0], 0)) - x for x in (3, 0))
+    assert float(terms["class"]) == pytest.approx((right + wrong) / 2) and float(terms["box"]) == 0
+
+
 def test_an_outline_is_learnt_from_its_own_lesion_alone() -> None:
     """Logits that say inside everywhere: only what is outside of lesion 2 within its region costs."""
     network, mask = MaskRCNN(**SMALL), torch.zeros(1, 64, 64, 8, dtype=torch.uint8)
