@@ -136,14 +136,14 @@ def replicates(
     random = np.random.default_rng(seed)
     chunk = max(min(_CHUNK // len(rows), count), 1)
     parts: list[list[Array]] = [[] for _ in statistics]
-    for start in range(0, count, chunk):
-        number = min(chunk, count - start)
-        drawn = random.integers(0, size, (number, size))
-        drawn += np.arange(number)[:, None] * size  # each replicate counts in its own range
-        times = np.bincount(drawn.ravel(), minlength=number * size).reshape(number, size)
-        weight = times.astype(np.float64)[:, rows]  # (number, n)
-        # Products this thin are up to 50 times slower on several BLAS threads than on one.
-        with threadpool_limits(1, user_api="blas"):
+    # Products this thin are up to 50 times slower on several BLAS threads than on one.
+    with threadpool_limits(1, user_api="blas"):
+        for start in range(0, count, chunk):
+            number = min(chunk, count - start)
+            drawn = random.integers(0, size, (number, size))
+            drawn += np.arange(number)[:, None] * size  # each replicate counts in its own range
+            times = np.bincount(drawn.ravel(), minlength=number * size).reshape(number, size)
+            weight = times.astype(np.float64)[:, rows]  # (number, n)
             for part, statistic in zip(parts, statistics, strict=True):
                 part.append(statistic(weight))
     return [np.concatenate(part) for part in parts]
