@@ -64,7 +64,7 @@ demo-mammography_attention: venv  ## the mammography paper on synthetic screenin
 demo-detectors: venv  ## Mask R-CNN and Retina U-Net beside the curriculum on the demo's exams, in one fold, to a report
 	$(BIN)/python -m pipeline phantom breast_mri --output $(DEMO)/cohort --preset demo --exams $(EXAMS) --seed $(SEED)
 	$(BIN)/python -m data_lists csv $(DEMO)/cohort/exams.csv --lesions $(DEMO)/cohort/lesions.csv -o $(DEMO)/cohort.json
-	$(BIN)/python -m pipeline study $(BUNDLE) --datalist $(DEMO)/cohort.json --out $(DEMO)/detectors --preset demo --folds 1 --variants curriculum,naive_1e-4,retina_unet,mask_rcnn
+	$(BIN)/python -m pipeline study $(BUNDLE) --datalist $(DEMO)/cohort.json --out $(DEMO)/detectors --preset demo --folds 1 --variants curriculum,retina_unet,mask_rcnn
 	$(BIN)/python -m pipeline report $(DEMO)/detectors
 
 LABEL ?= $(DEMO)/label
