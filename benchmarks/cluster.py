@@ -1,11 +1,14 @@
 """Beyond one process: exams prepared by one and two workers, local and dask's, and a large study seen to be done.
 
-`python benchmarks/cluster.py [--exams 40] [--small 10,100,1000]` measures and puts its section into RESULTS.md.
+`python benchmarks/cluster.py [--exams 40] [--small 10,100,1000] [--folder FOLDER]` measures and puts its section into
+RESULTS.md. Drawing the exams takes longer than preparing them: a folder keeps them for the next time.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import logging
 import os
 import subprocess
 import sys
@@ -14,16 +17,20 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import measure
 import psutil
 
+from pipeline import datalist
+
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
 BUNDLE = "bundles/breast_mri_curriculum"
+_DRAWN = 100  # small exams
 STUDY, FOLDS = "bundles/breast_mri_transfer", 5  # 35 subsets: 350 steps and the preparation
 # Runs in a process of its own: warms its workers up with two small exams, then says how long the list took.
 PREPARE = """
@@ -89,20 +96,21 @@ class Watched:
 
 def report(folder: Path, exams: int, small: Sequence[int]) -> list[str]:
     """Measure; returns Markdown."""
-    lists = {("full", exams): _cohort(folder, "full", exams), ("demo", 2): _cohort(folder, "demo", 2)}
-    lists |= {("demo", n): _cohort(folder, "demo", n) for n in small}
+    full, drawn = _cohort(folder, "full", exams), _cohort(folder, "demo", _DRAWN)
+    listed = {n: _repeated(drawn, n) for n in small}
+    warm = listed[min(small)]
+    folder = Path(tempfile.mkdtemp(dir=folder))
     rows: list[list[str]] = []
     alone: dict[str, float] = {}
     for workers in (1, 2):
         for way in ("local", "dask"):
-            wall, spent, peak = _prepare(folder, f"{way}{workers}", lists["full", exams], lists["demo", 2], workers,
-                                         way == "dask")
+            wall, spent, peak = _prepare(folder, f"{way}{workers}", full, warm, workers, way == "dask")
             alone.setdefault(way, wall)
             rows.append([way, str(workers), f"{wall / exams:.2f}", f"{alone[way] / workers / wall:.0%}",
                          f"{spent / exams:.2f}", f"{peak:,.0f}"])
     tiny = []
     for n in small:
-        wall, spent, peak = _prepare(folder, f"tiny{n}", lists["demo", n], lists["demo", 2], 2, False)
+        wall, spent, peak = _prepare(folder, f"tiny{n}", listed[n], warm, 2, False)
         tiny.append([str(n), f"{wall / n * 1e3:.0f}", f"{spent / n * 1e3:.0f}", f"{peak:,.0f}"])
     steps, seen, listed = _done(folder)
     return [
@@ -112,7 +120,7 @@ def report(folder: Path, exams: int, small: Sequence[int]) -> list[str]:
         "those on the wall. MB are the most that one process took.", "",
         *measure.table(["workers are", "workers", "s an exam", "share of the ideal", "processor s an exam", "peak MB"],
                        rows),
-        "Small exams, two local workers:", "",
+        f"Small exams, two local workers; they are {_DRAWN} drawn ones, listed as often as it takes:", "",
         *measure.table(["exams", "ms an exam", "processor ms an exam", "peak MB"], tiny),
         f"A study of {steps} steps that are all done: begun, seen to be done and ended in {seen[0]:.1f} s "
         f"({seen[1]:.1f} s of the", f"processor); listed by `--status` in {listed[0]:.1f} s ({listed[1]:.1f} s).", "",
@@ -128,10 +136,22 @@ def _cohort(folder: Path, preset: str, exams: int) -> Path:
     from pipeline.phantoms.breast_mri.exams import write_cohort
 
     where = folder / f"{preset}{exams}"
-    write_cohort(where, preset, exams=exams, workers=2, progress=False)
-    convert(["csv", str(where / "exams.csv"), "--lesions", str(where / "lesions.csv"), "--folds", "2", "-o",
-             str(where / "list.json")])
+    if not (where / "list.json").is_file():
+        write_cohort(where, preset, exams=exams, workers=2, progress=False)
+        status = convert(["csv", str(where / "exams.csv"), "--lesions", str(where / "lesions.csv"), "--folds", "2",
+                          "-o", str(where / "list.json")])
+        assert not status, where
     return where / "list.json"
+
+
+def _repeated(drawn: Path, exams: int) -> Path:
+    """A list of so many exams that have the drawn ones' images, in turn."""
+    source = datalist.load(drawn)
+    every = list(itertools.islice(itertools.cycle(source.exams), exams))
+    path = drawn.with_name(f"list{exams}.json")
+    datalist.save(replace(source, exams=[replace(exam, exam_id=f"N{i}", patient_id=f"N{i}") for i, exam
+                                         in enumerate(every)]), path)
+    return path
 
 
 def _environment() -> dict[str, str]:
@@ -144,16 +164,15 @@ def _prepare(folder: Path, name: str, listed: Path, warm: Path, workers: int, da
         address, pids = running.enter_context(_dask(folder / name, workers)) if dask else ("", [])
         process = running.enter_context(subprocess.Popen(
             [sys.executable, "-c", PREPARE, str(listed), str(warm), str(folder / name), str(workers), address],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT,
-            env=_environment()))
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=_environment()))
         assert process.stdin is not None and process.stdout is not None
-        while process.stdout.readline() not in ("warm\n", ""):
-            pass
+        while (said := process.stdout.readline()) != "warm\n":
+            assert said, "it ended before it was warm, see above"
         with Watched([process.pid, *pids]) as watched:
             process.stdin.write("\n")
             process.stdin.flush()
-            said = process.stdout.read().split()
-        return float(said[-1]), watched.seconds, watched.peak
+            seconds = process.stdout.read().split()[-1]
+        return float(seconds), watched.seconds, watched.peak
 
 
 @contextmanager
@@ -189,14 +208,16 @@ def main() -> None:
     """Measure, and replace the section."""
     import run
 
+    logging.getLogger("distributed").setLevel(logging.ERROR)
     global _others
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--exams", type=int, default=40, help="of full size (40)")
+    parser.add_argument("--folder", type=Path, help="where drawn exams are kept (default: a new one, removed then)")
     parser.add_argument("--small", default="10,100,1000", help="numbers of small exams (10,100,1000)")
     options = parser.parse_args()
     _others = psutil.cpu_percent(interval=2) / 100 * (os.cpu_count() or 1)
     with tempfile.TemporaryDirectory() as folder:
-        lines = report(Path(folder), options.exams, [int(n) for n in options.small.split(",")])
+        lines = report(options.folder or Path(folder), options.exams, [int(n) for n in options.small.split(",")])
     print("\n".join(lines))
     run.RESULTS.write_text(run._replaced(run.RESULTS.read_text(), "\n".join(lines), 1))
 
