@@ -96,6 +96,7 @@ class Watched:
 
 def report(folder: Path, exams: int, small: Sequence[int]) -> list[str]:
     """Measure; returns Markdown."""
+    logging.getLogger("distributed").setLevel(logging.ERROR)
     full, drawn = _cohort(folder, "full", exams), _cohort(folder, "demo", _DRAWN)
     listed = {n: _repeated(drawn, n) for n in small}
     warm = listed[min(small)]
@@ -120,7 +121,7 @@ def report(folder: Path, exams: int, small: Sequence[int]) -> list[str]:
         "those on the wall. MB are the most that one process took.", "",
         *measure.table(["workers are", "workers", "s an exam", "share of the ideal", "processor s an exam", "peak MB"],
                        rows),
-        f"Small exams, two local workers; they are {_DRAWN} drawn ones, listed as often as it takes:", "",
+        f"Small exams, two local workers; they are {_DRAWN} drawn ones, linked as often as it takes:", "",
         *measure.table(["exams", "ms an exam", "processor ms an exam", "peak MB"], tiny),
         f"A study of {steps} steps that are all done: begun, seen to be done and ended in {seen[0]:.1f} s "
         f"({seen[1]:.1f} s of the", f"processor); listed by `--status` in {listed[0]:.1f} s ({listed[1]:.1f} s).", "",
@@ -145,13 +146,19 @@ def _cohort(folder: Path, preset: str, exams: int) -> Path:
 
 
 def _repeated(drawn: Path, exams: int) -> Path:
-    """A list of so many exams that have the drawn ones' images, in turn."""
+    """A list of so many exams: the drawn ones in turn, under other names."""
     source = datalist.load(drawn)
-    every = list(itertools.islice(itertools.cycle(source.exams), exams))
-    path = drawn.with_name(f"list{exams}.json")
-    datalist.save(replace(source, exams=[replace(exam, exam_id=f"N{i}", patient_id=f"N{i}") for i, exam
-                                         in enumerate(every)]), path)
-    return path
+    where = drawn.parent / f"repeated{exams}"
+    every = []
+    for i, exam in enumerate(itertools.islice(itertools.cycle(source.exams), exams)):
+        images = {name: f"N{i}/{Path(path).name}" for name, path in exam.images.items()}
+        (where / f"N{i}").mkdir(parents=True, exist_ok=True)
+        for name, path in images.items():
+            if not (where / path).exists():
+                os.link(source.path(exam, name), where / path)
+        every.append(replace(exam, exam_id=f"N{i}", patient_id=f"N{i}", images=images))
+    datalist.save(replace(source, root=where, exams=every), where / "list.json")
+    return where / "list.json"
 
 
 def _environment() -> dict[str, str]:
@@ -208,7 +215,6 @@ def main() -> None:
     """Measure, and replace the section."""
     import run
 
-    logging.getLogger("distributed").setLevel(logging.ERROR)
     global _others
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--exams", type=int, default=40, help="of full size (40)")

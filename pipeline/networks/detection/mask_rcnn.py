@@ -158,8 +158,8 @@ class MaskRCNN(Detector):
                 box_loss(deltas[positive], every[positive], target["boxes"][lesion[positive]]))
 
     def _region_losses(self, seen: Seen, targets: Sequence[Target], size: Size) -> dict[str, torch.Tensor]:
-        # Ours, as in the method's published code: lesions are among the regions. The toolkit adds none; proposals do not
-        # meet lesions for the first hundreds of steps, in which its regions' head learns from the background alone.
+        # Ours, as in the method's published code: lesions are among the regions. The toolkit adds none; for hundreds of
+        # steps proposals meet no lesion then, and the regions' head learns from the background alone.
         proposals = [torch.cat([own, target["boxes"]]) for own, target
                      in zip(self.propose(seen, size, TRAINING_PROPOSALS), targets, strict=True)]
         logits, deltas = self.regions(pyramid_roi_align(seen.pyramid, proposals, POOL))
