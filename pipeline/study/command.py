@@ -35,7 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="given", help="a setting for "
                         "the variants of study.yaml that need or take it; a variant that needs one which is not given "
                         "is left out, e.g. mammography's comparator: four_view=FILE, patch_classifier=FILE")
-    parser.add_argument("--jobs", type=int, help="runs at a time (default: one a GPU, or one a core)")
+    parser.add_argument("--jobs", type=int, help="runs at a time (default: one a GPU, or one a core, or "
+                        "for as many as --processes)")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="that share each training, one a GPU: a "
+                        "step's batch is divided between them and stays the same (default: 1)")
     parser.add_argument("--overlay", type=Path, action="append", default=[], help="config to put last, e.g. "
                         "bundles/common/smoke.yaml; may be repeated")
     parser.add_argument("--retry", type=int, default=0, metavar="N", help="try a step that fails N times more, from "
@@ -56,8 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cluster.add_argument("--cores", type=int, help="threads of a run (default: this machine's, shared by --jobs; "
                          "slurm: 8)")
     cluster.add_argument("--memory", type=int, metavar="GB", help="of a run, for slurm (default: 32)")
-    cluster.add_argument("--gpus", type=int, metavar="N", help="of a run (slurm: 1; dask: 1 where workers offer the "
-                         "resource GPU)")
+    cluster.add_argument("--gpus", type=int, metavar="N", help="of a run (default: one a process; dask: where workers "
+                         "offer the resource GPU)")
     cluster.add_argument("--shard", default="0/1", metavar="I/N", help="do every N-th run only, for job arrays")
     cluster.add_argument("--prepare-only", action="store_true", help="stop after the preparation")
     cluster.add_argument("--combine-only", action="store_true", help="only make what is combined of runs that are done")
@@ -87,7 +90,7 @@ def main(args: argparse.Namespace) -> int:
         return _check([prepare, *(step for chain in chains[index::count] for step in chain),
                        *(study.combine_step(*which) for which in combined[index::count])])
     parts = _parts(args, study, prepare, chains[index::count], combined[index::count])
-    runner = Runner(args.jobs, args.cores, args.retry)
+    runner = Runner(args.jobs, args.cores, args.retry, args.processes)
     here = Here(study, source, args.datalist, prepare, chains[index::count], combined, count == 1,
                 args.adopt, args.scheduler)
     engine = _engine(args, runner, here)
@@ -124,7 +127,7 @@ def _engine(args: argparse.Namespace, runner: Runner, here: Here) -> Engine:
 def _parts(args: argparse.Namespace, study: Study, prepare: Step, chains: Sequence[list[Step]],
            combined: Sequence[tuple[str, int]]) -> list[Part]:
     """The parts of the study, each with the command that does a chain of it."""
-    needs = Needs(args.cores, args.memory, args.gpus)
+    needs = Needs(args.cores, args.memory, args.gpus, args.processes)
     spread = ["--engine", "dask", "--scheduler", args.scheduler] if args.scheduler else []
     made = [[study.combine_step(*which)] for which in combined]
     return [
@@ -148,7 +151,7 @@ def _with_todo(parts: Sequence[Part], study: Study, listed: str, prepare: Step, 
 
 
 def _check_options(args: argparse.Namespace) -> None:
-    for name, least in (("jobs", 1), ("cores", 1), ("memory", 1), ("gpus", 0), ("retry", 0)):
+    for name, least in (("jobs", 1), ("processes", 1), ("cores", 1), ("memory", 1), ("gpus", 0), ("retry", 0)):
         if (value := getattr(args, name)) is not None and value < least:
             raise InputError(f"--{name} {value}: give {least} or more")
     if args.engine == "dask" and not args.scheduler:

@@ -65,6 +65,8 @@ class Here:
             if not self.prepare.is_done(listed):
                 raise InputError("the exams are not prepared; run the same command without --combine-only")
             return self._combine(runner, None)
+        if only is None:
+            runner.demand_gpus()
         if self.alone:
             self._verify(listed, runner)
         check_place(self.study, self.source, self.path, begin=True)

@@ -27,12 +27,14 @@ class Needs:
     Attributes:
         cores: threads; None is what the engine finds.
         memory: GB; None is what the engine finds.
-        gpus: how many; None is what the engine finds.
+        gpus: how many; None is what the engine finds, one a process.
+        processes: that train together.
     """
 
     cores: int | None = None
     memory: int | None = None
     gpus: int | None = None
+    processes: int = 1
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ def command_of(args: argparse.Namespace, *more: str) -> list[str]:
              str(args.out), "--preset", args.preset, "--folds", args.folds, "--variants", args.variants]
     words += [word for setting in args.given for word in ("--set", setting)]
     words += [word for overlay in args.overlay for word in ("--overlay", str(overlay))]
+    words += ["--processes", str(args.processes)] if args.processes > 1 else []
     words += ["--retry", str(args.retry)] if args.retry else []
     words += ["--adopt"] if args.adopt else []
     return [*words, *more]

@@ -48,14 +48,16 @@ class Runner:
     """Runs steps as processes: several chains at a time, one process a chain.
 
     Args:
-        jobs: chains at a time; None: one a GPU, or one a core.
+        jobs: chains at a time; None: one a GPU, or one a core; where several processes train, one for as many.
         threads: of each chain; None: the cores, shared out.
         retry: how many times a step that fails is tried again.
+        processes: that train together, each on its GPU.
     """
 
-    def __init__(self, jobs: int | None, threads: int | None = None, retry: int = 0) -> None:
+    def __init__(self, jobs: int | None, threads: int | None = None, retry: int = 0, processes: int = 1) -> None:
         self.gpus = gpus()
-        self.jobs = max(jobs or (len(self.gpus) or cores()), 1)
+        self.processes = processes
+        self.jobs = max(jobs or (len(self.gpus) or cores()) // processes, 1)
         self.threads = threads
         self.retry = retry
         self.total = self.finished = 0
@@ -67,6 +69,12 @@ class Runner:
         self.watch = Watch()
         self.waiting: list[str] = []  # steps of all chains that are not through
         self.took: list[tuple[str, float]] = []  # those that were run here, with their seconds
+
+    def demand_gpus(self) -> None:
+        """Raise `InputError` where there are GPUs, but fewer than processes that train together."""
+        if 0 < len(self.gpus) < self.processes:
+            raise InputError(f"--processes {self.processes}: a process takes a GPU, and this machine has "
+                             f"{len(self.gpus)}; give as many at most")
 
     def run_all(self, chains: Sequence[list[Step]], inputs: str) -> None:
         """Run all chains; a failure stops its own chain, and is raised when the others are through.
@@ -175,9 +183,9 @@ class Runner:
              own: list[subprocess.Popen[bytes]]) -> None:
         step.start(inputs)
         log = step.folder / f"log.{step.name.split()[-1]}.txt"
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "OMP_NUM_THREADS": str(max(threads // step.processes, 1)), "PYTHONUNBUFFERED": "1"}
         if len(self.gpus) > 1:
-            environment["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(self._own_gpus(slot))
         print(f"$ {line(step.command)}\n  log: {log}", flush=True)
         start, before = time.monotonic(), log.stat().st_size if log.is_file() else 0
         with self.watch.of(step.name, step.folder, log, before) as running, log.open("ab") as out:
@@ -200,6 +208,11 @@ class Runner:
         if step.name in self.waiting:
             self.took.append((step.name, seconds))
         self._say(f"{step.name}: {seconds:.0f} s", step.name)
+
+    def _own_gpus(self, slot: int) -> list[str]:
+        """Those of one of the chains that run at a time, as many as processes train together."""
+        begin = slot % max(len(self.gpus) // self.processes, 1) * self.processes
+        return self.gpus[begin:begin + self.processes]
 
     def call(self, command: Sequence[str], begun: Callable[[subprocess.Popen[bytes]], None] | None = None,
              **options: Any) -> int:

@@ -82,7 +82,7 @@ class Slurm:
         return jobs
 
     def _sbatch(self, part: Part, words: str, cores: int) -> list[str]:
-        gpus = (1 if part.needs.gpus is None else part.needs.gpus) if part.name == "chains" else 0
+        gpus = part.needs.processes if part.needs.gpus is None else part.needs.gpus
         array = part.name == "chains"
         output = self.out.absolute() / "slurm" / (f"{part.name}-%A_%a.txt" if array else f"{part.name}-%j.txt")
         return ["sbatch", "--parsable", f"--job-name=breast-bundles-{part.name}", "--nodes=1", "--ntasks=1",
