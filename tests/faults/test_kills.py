@@ -88,7 +88,7 @@ def together(data: Path, folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "monai.bundle",
          "run", "--bundle_root", bundle, "--config_file", str(files), "--dataset_dir", str(data), "--output_dir",
-         str(folder), "--ckpt_dir", str(folder), "--cases_per_epoch", "8", "--batch_size", "2", "--workers", "0",
+         str(folder), "--ckpt_dir", str(folder), "--cases_per_epoch", "8", "--batch_size", "4", "--workers", "0",
          "--max_epochs", "6"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""})
 

@@ -21,7 +21,7 @@ from pipeline.files.receipts import digest_of
 from pipeline.gpus import gpus
 from pipeline.processes import cores
 from pipeline.study.engines.engine import Part
-from pipeline.study.engines.watch import Watch, clock, remaining
+from pipeline.study.engines.watch import Watch, clock, last_words, remaining
 from pipeline.study.shell import line
 from pipeline.study.step import Step
 
@@ -56,7 +56,7 @@ class Runner:
 
     def __init__(self, jobs: int | None, threads: int | None = None, retry: int = 0, processes: int = 1) -> None:
         self.gpus = gpus()
-        self.processes = processes
+        self.together = processes
         self.jobs = max(jobs or (len(self.gpus) or cores()) // processes, 1)
         self.threads = threads
         self.retry = retry
@@ -72,8 +72,8 @@ class Runner:
 
     def demand_gpus(self) -> None:
         """Raise `InputError` where there are GPUs, but fewer than processes that train together."""
-        if 0 < len(self.gpus) < self.processes:
-            raise InputError(f"--processes {self.processes}: a process takes a GPU, and this machine has "
+        if 0 < len(self.gpus) < self.together:
+            raise InputError(f"--processes {self.together}: a process takes a GPU, and this machine has "
                              f"{len(self.gpus)}; give as many at most")
 
     def run_all(self, chains: Sequence[list[Step]], inputs: str) -> None:
@@ -199,7 +199,7 @@ class Runner:
         if not claim.is_ours():
             raise InputError(f"{step.name}: taken over")
         if status:
-            reason = _last_words(log, before)
+            reason = last_words(log, before)
             with suppress(InputError):  # on a full disk what went wrong is said all the same
                 step.fail(reason, status)
             raise InputError(f"{step.name}: {reason} (exit status {status}; log: {log})")
@@ -211,8 +211,8 @@ class Runner:
 
     def _own_gpus(self, slot: int) -> list[str]:
         """Those of one of the chains that run at a time, as many as processes train together."""
-        begin = slot % max(len(self.gpus) // self.processes, 1) * self.processes
-        return self.gpus[begin:begin + self.processes]
+        begin = slot % max(len(self.gpus) // self.together, 1) * self.together
+        return self.gpus[begin:begin + self.together]
 
     def call(self, command: Sequence[str], begun: Callable[[subprocess.Popen[bytes]], None] | None = None,
              **options: Any) -> int:
@@ -276,11 +276,3 @@ class Runner:
 
 class _Elsewhere(Exception):
     """Another runner works on a chain's next step."""
-
-
-def _last_words(log: Path, begin: int) -> str:
-    """What a step said last; the log's first bytes are of earlier tries."""
-    text = log.read_bytes()[begin:].decode(errors="replace").replace("\r", "\n")
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("error: ")]
-    return (errors or lines or ["no output"])[-1].removeprefix("error: ")[:300]

@@ -26,14 +26,15 @@ def cluster() -> Iterator[str]:
         yield cluster.scheduler_address
 
 
-def part(folder: Path, name: str, numbers: list[int], fails: int | None = None, gpus: int | None = None) -> Part:
+def part(folder: Path, name: str, numbers: list[int], fails: int | None = None, gpus: int | None = None,
+         processes: int = 1) -> Part:
     """Chains each of which notes what it was called with; one may fail."""
     def command(i: str) -> list[str]:
         fail = f"sys.exit('error: no such thing in {i}')" if fails is not None and int(i) == fails else ""
         script = f"import sys; open({str(folder / f'{name}{i}')!r}, 'w').write(' '.join(sys.argv[1:])); {fail}"
         return [sys.executable, "-c", script]
     chains = [[Step(f"v fold {i} train", folder / str(i), [])] for i in numbers]
-    return Part(name, chains, numbers, command, Needs(gpus=gpus))
+    return Part(name, chains, numbers, command, Needs(gpus=gpus, processes=processes))
 
 
 def test_the_chains_are_done_behind_the_preparation_and_one_that_fails_keeps_nobody(cluster, tmp_path, capsys) -> None:
@@ -54,9 +55,10 @@ def test_a_preparation_that_fails_is_the_end(cluster, tmp_path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["prepare0"]
 
 
-def test_more_gpus_than_a_worker_offers(cluster, tmp_path) -> None:
-    parts = [part(tmp_path, "prepare", [0]), part(tmp_path, "chains", [0], gpus=2), part(tmp_path, "combine", [0])]
-    with pytest.raises(InputError, match=r"--gpus 2: no worker .* offers as many; begin workers with"):
+@pytest.mark.parametrize("asked, words", [({"gpus": 2}, "--gpus 2"), ({"processes": 3}, "--processes 3")])
+def test_more_gpus_than_a_worker_offers(cluster, tmp_path, asked, words) -> None:
+    parts = [part(tmp_path, "prepare", [0]), part(tmp_path, "chains", [0], **asked), part(tmp_path, "combine", [0])]
+    with pytest.raises(InputError, match=rf"{words}: no worker .* offers as many GPUs; begin workers with .*={words[-1]}"):
         Dask(cluster, Runner(1), [], tmp_path).run(parts)
 
 

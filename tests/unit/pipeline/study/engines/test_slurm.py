@@ -69,6 +69,14 @@ def test_an_array_as_long_as_there_are_runs_waits_for_the_preparation(tiny_cohor
     assert Path(option(chains, "output")).parent.is_dir()  # sbatch makes no folders
 
 
+@pytest.mark.parametrize("more, gpus", [((), ["--gres=gpu:2"]), (("--gpus", "4"), ["--gres=gpu:4"]), (("--gpus", "0"), [])])
+def test_a_task_gets_a_gpu_for_each_process_that_trains(tiny_cohort, tmp_path, calls, more, gpus) -> None:
+    study(tiny_cohort, tmp_path / "run", "--processes", "2", *more)
+    prepare, chains, combine = calls()
+    assert [word for word in chains if word.startswith("--gres")] == gpus and "--processes 2" in chains[-1]
+    assert not any(word.startswith("--gres") for word in [*prepare, *combine])
+
+
 def test_the_shell_of_a_job_fills_in_its_number(tiny_cohort, tmp_path, calls) -> None:
     study(tiny_cohort, tmp_path / "a run's", "--print", "--gpus", "0", "--cores", "2", "--memory", "4")
     assert calls() == []
