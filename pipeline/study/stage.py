@@ -1,4 +1,7 @@
-"""The command of a stage: `monai.bundle run`, in one process, or by torchrun in several where it trains."""
+"""The command of a stage: `monai.bundle run`, in one process, or by torchrun in several where it trains.
+
+And the parts that the preparation may be divided into.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError
+from pipeline.files.receipts import digest_of
+from pipeline.study.step import Step
 
 _OVERLAY = "multi_gpu.yaml"  # in `common` beside the bundles
+_PARTS = "prepared.parts"  # of a study's folder
 _TRAINS = "train#trainer.run"  # in `run` of a config that trains
 
 
@@ -65,3 +71,15 @@ def processes_of(name: str, bundle: Path, contents: Sequence[Mapping[str, Any]],
 
 def _last(contents: Sequence[Mapping[str, Any]], name: str) -> Any:
     return next((content[name] for content in reversed(contents) if name in content), None)
+
+
+def part_of(prepare: Step, index: int, count: int) -> Step:
+    """Every so many-th exam of the preparation, as a step of its own: what it leaves is found ready by the whole."""
+    return Step(f"part {index + 1} of {count} prepare", prepare.folder.parent / _PARTS / f"{index}of{count}",
+                [*prepare.command, "--shard", f"{index}/{count}"], digest_of([prepare.key, index, count]))
+
+
+def parts_begun(prepare: Step) -> list[Step]:
+    """The parts that somebody has begun."""
+    names = sorted(path.name.partition("of") for path in (prepare.folder.parent / _PARTS).glob("*of*"))
+    return [part_of(prepare, int(index), int(count)) for index, _, count in names]

@@ -2,9 +2,9 @@
 
 A study is three parts, one behind the other: the preparation, the chains (a variant in a fold each, its steps one
 behind the other), and what is combined of them. `local` does them in this process; `dask` hands the chains to the
-workers of a cluster, and the preparation its exams; `slurm` submits them as jobs and leaves. What a worker or a job
-runs is the study's own command for one chain, so that all of them skip what is done, claim what they do and go on
-where another was stopped.
+workers of a cluster, and the preparation its exams; `slurm` submits them as jobs and leaves, in front of them one that
+divides the exams where that is asked for. What a worker or a job runs is the study's own command for one chain, so that
+all of them skip what is done, claim what they do and go on where another was stopped.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Part:
     """Chains of steps that run side by side, when those of the part before it have ended.
 
     Attributes:
-        name: `prepare`, `chains` or `combine`.
+        name: `exams` (some of them prepared a chain), `prepare`, `chains` or `combine`.
         chains: the steps, those of a chain one behind the other.
         todo: numbers of the chains that are not done.
         command: from a chain's number, or what stands for it in a job array, to the command that does it alone.

@@ -41,7 +41,8 @@ def test_one_process_shares_with_nobody(monkeypatch) -> None:
     network = nn.Linear(1, 1)
     assert distributed.share(network) is network and distributed.is_first()
     assert (distributed.announced(), distributed.count(), distributed.own_number()) == (1, 1, 0)
-    assert distributed.share_of(3) == 3 and distributed.gather("mine") == ["mine"] and distributed.mean(torch.tensor(3.0)) == 3
+    assert distributed.share_of(3) == 3
+    assert distributed.gather("mine") == ["mine"] and distributed.mean(torch.tensor(3.0)) == 3
     assert distributed.last_word(InputError("a line")) == "a line" and distributed.last_word(KeyError("a")) is None
     if not torch.cuda.is_available():
         assert distributed.device() == torch.device("cpu")

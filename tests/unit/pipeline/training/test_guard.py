@@ -135,7 +135,7 @@ def test_without_a_state_a_folder_may_be_used_for_another_run(begin) -> None:
     assert yaml.safe_load(begin("--lr", "0.2").read_text())["lr"] == 0.2
 
 
-def test_a_run_goes_on_with_another_number_of_processes_but_not_with_another_batch(begin, tmp_path, monkeypatch) -> None:
+def test_a_run_goes_on_with_other_processes_but_not_with_another_batch(begin, tmp_path, monkeypatch) -> None:
     """`batch_size` is a step's, of all processes together."""
     begin("--batch_size", 4)
     (tmp_path / "out" / "resume.pt").touch()

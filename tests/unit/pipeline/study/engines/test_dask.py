@@ -58,7 +58,7 @@ def test_a_preparation_that_fails_is_the_end(cluster, tmp_path) -> None:
 @pytest.mark.parametrize("asked, words", [({"gpus": 2}, "--gpus 2"), ({"processes": 3}, "--processes 3")])
 def test_more_gpus_than_a_worker_offers(cluster, tmp_path, asked, words) -> None:
     parts = [part(tmp_path, "prepare", [0]), part(tmp_path, "chains", [0], **asked), part(tmp_path, "combine", [0])]
-    with pytest.raises(InputError, match=rf"{words}: no worker .* offers as many GPUs; begin workers with .*={words[-1]}"):
+    with pytest.raises(InputError, match=rf"{words}: no worker .* as many GPUs; begin workers with .*={words[-1]}"):
         Dask(cluster, Runner(1), [], tmp_path).run(parts)
 
 

@@ -69,12 +69,28 @@ def test_an_array_as_long_as_there_are_runs_waits_for_the_preparation(tiny_cohor
     assert Path(option(chains, "output")).parent.is_dir()  # sbatch makes no folders
 
 
-@pytest.mark.parametrize("more, gpus", [((), ["--gres=gpu:2"]), (("--gpus", "4"), ["--gres=gpu:4"]), (("--gpus", "0"), [])])
+@pytest.mark.parametrize("more, gpus", [
+    ((), ["--gres=gpu:2"]), (("--gpus", "4"), ["--gres=gpu:4"]), (("--gpus", "0"), [])])
 def test_a_task_gets_a_gpu_for_each_process_that_trains(tiny_cohort, tmp_path, calls, more, gpus) -> None:
     study(tiny_cohort, tmp_path / "run", "--processes", "2", *more)
     prepare, chains, combine = calls()
     assert [word for word in chains if word.startswith("--gres")] == gpus and "--processes 2" in chains[-1]
     assert not any(word.startswith("--gres") for word in [*prepare, *combine])
+
+
+def test_an_array_in_front_prepares_the_exams_and_one_job_behind_it_the_rest_and_the_list(
+        tiny_cohort, tmp_path, calls, capsys) -> None:
+    assert study(tiny_cohort, tmp_path / "run", "--prepare-tasks", "3") == 0
+    exams, prepare, chains, combine = calls()
+    assert option(exams, "array") == "0-2" and not any(word.startswith(("--gres", "--dependency")) for word in exams)
+    words = shlex.split(exams[-1].removeprefix("--wrap=").replace("$SLURM_ARRAY_TASK_ID", "2"))
+    assert words[0] == "exec" and words[-3:] == ["--prepare-only", "--shard", "2/3"]
+    assert option(prepare, "dependency") == "afterany:100"  # what a task left undone is done there, or named
+    assert "--prepare-only" in prepare[-1] and "--shard" not in prepare[-1]
+    assert option(chains, "dependency") == "afterok:101" and option(combine, "dependency") == "afterany:102"
+    assert "exams: job 100, 3 tasks\nprepare: job 101\n" in capsys.readouterr().out
+    assert study(tiny_cohort, tmp_path / "run", "--prepare-tasks", "99", "--print") == 0
+    assert f"--array=0-{len(tiny_cohort.load().exams) - 1} " in capsys.readouterr().out.splitlines()[0]
 
 
 def test_the_shell_of_a_job_fills_in_its_number(tiny_cohort, tmp_path, calls) -> None:

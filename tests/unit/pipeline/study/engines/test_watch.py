@@ -100,7 +100,7 @@ def test_times_as_people_say_them() -> None:
     assert [clock(s) for s in (5, 89.4, 90, 3600, 7200)] == ["5 s", "89 s", "2 min", "60 min", "2.0 h"]
 
 
-ENDED = """E1122 02:58:07.338000 5953 torch/distributed/elastic/multiprocessing/api.py:1002] failed (exitcode: -9) local_rank: 1
+ENDED = """E1122 02:58:07.338000 5953 torch/distributed/elastic/multiprocessing/api.py:1002] failed (exitcode: -9)
 torch.distributed.elastic.multiprocessing.errors.ChildFailedError:
 ============================================================
 Failures:
