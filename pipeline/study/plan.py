@@ -55,7 +55,7 @@ class Study:
         """The steps of one row in one fold, in order."""
         return [self.combine_step(name, fold)] if name in self.combined else self.chain(name, fold)
 
-    def step(self, name: str, folder: Path, entry: dict[str, Any], processes: int = 1, **settings: Any) -> Step:
+    def step(self, name: str, folder: Path, entry: dict[str, Any], processes: int = 1, /, **settings: Any) -> Step:
         """One stage: its `monai.bundle run` line, and the digest of its merged configs and settings.
 
         How many processes train is no part of it: what they learn is the same to rounding.
