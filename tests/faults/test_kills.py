@@ -161,6 +161,7 @@ def test_two_processes_that_share_a_study_s_trainings_make_the_same_table(cohort
 def test_two_processes_are_stopped_and_one_of_them_is_killed(cohort, left_alone, untrained) -> None:
     """A study that is stopped leaves no process and no claim; a step that fails with one of them is tried again."""
     run = untrained / "naive_1e-4" / "fold0" / "breasts"
+    log = run / "log.breasts.txt"
 
     def of(study: subprocess.Popen[bytes]) -> list[int]:
         """torchrun and its two processes."""
@@ -169,7 +170,7 @@ def test_two_processes_are_stopped_and_one_of_them_is_killed(cohort, left_alone,
 
     def wait_for(said: str) -> None:
         end = time.monotonic() + 120
-        while said not in ((run / "log.breasts.txt").read_text() if run.is_dir() else ""):
+        while said not in (log.read_text() if log.is_file() else ""):
             assert time.monotonic() < end
             time.sleep(0.1)
 
@@ -184,7 +185,7 @@ def test_two_processes_are_stopped_and_one_of_them_is_killed(cohort, left_alone,
     wait_for("resumed: epoch")
     os.kill(of(study)[2], signal.SIGKILL)
     assert study.wait(timeout=200) == 0
-    assert (run / "log.breasts.txt").read_text().count("resumed: epoch") == 2
+    assert log.read_text().count("resumed: epoch") == 2
     demand_same_to_rounding(untrained, left_alone[2])
 
 

@@ -64,7 +64,8 @@ class Slurm:
                 for number in numbers.values():
                     subprocess.run(["scancel", number], capture_output=True, check=False)
                 raise
-            tasks = f", {len(part.todo)} tasks" if part.name in _ARRAYS else ""
+            count = len(part.todo)
+            tasks = f", {count} task{'s' if count > 1 else ''}" if part.name in _ARRAYS else ""
             print(f"{part.name}: job {numbers[part.name]}{tasks}", flush=True)
         print(f"submitted; what the jobs print goes to {self.out / 'slurm'}; the same command with --status instead of "
               "--engine tells how far they are")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from commands import ROOT
 
 from pipeline.__main__ import main
 from pipeline.errors import InputError
@@ -147,3 +149,23 @@ def test_a_job_whose_time_is_nearly_over_goes_back_but_not_for_ever(calls, monke
 @pytest.mark.parametrize("which, said", [([0], "0"), ([0, 1], "0-1"), ([0, 1, 2, 5, 7, 8], "0-2,5,7-8")])
 def test_numbers_of_an_array(which, said) -> None:
     assert _numbers(which) == said
+
+
+def test_the_commands_of_the_how_to_run_as_they_stand(tiny_cohort, calls, monkeypatch) -> None:
+    """Beside SLURM's stand-in; what prepares on this machine is printed, and the report has tests of its own."""
+    page = (ROOT / "docs" / "how_to" / "run_on_a_cluster.md").read_text().replace("\\\n", " ")
+    blocks = [block for _, block in re.findall(r"^( *)```sh\n(.*?)^\1```", page, re.MULTILINE | re.DOTALL)]
+    commands = [shlex.split(line) for block in blocks for line in block.splitlines()]
+    monkeypatch.chdir(tiny_cohort.folder)
+    for name in ("bundles", "docker"):
+        Path(name).symlink_to(ROOT / name)
+    for words in commands:
+        if words[0] == "sbatch":
+            assert words[1] == "--array=0-14" and Path(words[2]).is_file()  # three variants in five folds
+        elif words[3] != "report":
+            assert words[:4] == ["python", "-m", "pipeline", "study"]
+            assert main([*words[3:], *(["--print"] if "--prepare-only" in words else [])]) == 0
+    assert [words[3] for words in commands if words[0] == "python"] == ["study"] * 6 + ["report"]
+    assert [option(call, "job-name").rpartition("-")[2] for call in calls()] == [
+        "exams", *["prepare", "chains", "combine"] * 4]
+    assert option(calls()[0], "array") == "0-9" and option(calls()[2], "array") == "0-8"  # here three folds
