@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 from collections import Counter
 from pathlib import Path
@@ -165,9 +166,9 @@ def kilobytes(name: str, path: str | None = None) -> int:
 
 @pytest.fixture(scope="module")
 def large_arrays(tmp_path_factory) -> list[dict[str, Any]]:
-    """Eight prepared arrays of 4 MB, as cases."""
+    """Twenty prepared arrays of 4 MB, as cases."""
     folder, cases = tmp_path_factory.mktemp("large"), []
-    for i in range(8):
+    for i in range(20):
         np.save(folder / f"E{i}.npy", np.full((1, 8, 512, 512), i, np.float16))
         cases.append({"image": str(folder / f"E{i}.npy"), "label": i % 2, "sha256": digest(folder / f"E{i}.npy")})
     return cases
@@ -199,13 +200,14 @@ def test_processes_that_load_an_array_share_its_pages(large_arrays, monkeypatch)
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="the kernel does not tell")
 def test_a_process_that_has_read_all_arrays_holds_none(large_arrays) -> None:
-    """What is copied is one case at a time, as float32: 8 MB of the 64, given back behind it."""
+    """What is copied is one case at a time, as float32: 8 MB of the 160, given back behind it."""
     memory = []
 
     def tell(case: dict[str, Any]) -> dict[str, Any]:
+        gc.collect()
         memory.append(sum(kilobytes(name) for name in ("Private_Clean", "Private_Dirty")) / 1024)
         return case
 
     for _ in DataLoader(SeededDataset(large_arrays, Compose([LoadPreparedd("image"), tell])), collate_fn=collate):
         pass
-    assert len(memory) == 8 and max(memory) - memory[0] < 3 * 8  # a case, its batch and the one before
+    assert len(memory) == 20 and max(memory) - memory[0] < 80  # the heap keeps some pages for later ones
