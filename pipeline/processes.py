@@ -10,12 +10,26 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from pipeline.errors import InputError
+
 
 def cores() -> int:
     """Cores that this process may use, which under SLURM are fewer than the machine has."""
     own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     asked = os.environ.get("SLURM_CPUS_PER_TASK", "")  # binding to cores is a site's choice
     return min(own, int(asked)) if asked.isdecimal() and int(asked) else own
+
+
+def every_nth(option: str, text: str) -> slice:
+    """What `I/N` picks of a list: every N-th item from the I-th on, counted from 0.
+
+    Raises:
+        InputError: it says something else.
+    """
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        raise InputError(f"--{option} {text}: give I/N with I from 0 to N-1")
+    return slice(int(index), None, int(count))
 
 
 def shared(work: Callable[..., Any], items: Sequence[Any], *arguments: Any, workers: int | None = None,

@@ -21,7 +21,7 @@ from pipeline.files.atomic import leftovers, write_array, write_json
 from pipeline.files.receipts import digest_of, state, unchanged
 from pipeline.prepare import cases as prepared
 from pipeline.prepare.unit import Unit
-from pipeline.processes import shared
+from pipeline.processes import every_nth, shared
 from pipeline.verify import verify
 from pipeline.verify.gate import check_exam
 from transforms.load import image_digest, size_and_time
@@ -44,8 +44,11 @@ class Preprocessing(Protocol):
 
 
 def run(datalist: Path | str, output: Path | str, unit: Unit, preprocessing: Preprocessing,
-        workers: int | None = None, scheduler: str | None = None) -> Path:
-    """Prepare every exam of a datalist.
+        workers: int | None = None, scheduler: str | None = None, shard: str | None = None) -> Path:
+    """Prepare every exam of a datalist, or a part of them.
+
+    Parts may be prepared at the same time, on several machines; whoever then prepares all of them finds these ready
+    and writes the list.
 
     Args:
         datalist: the list.
@@ -54,13 +57,15 @@ def run(datalist: Path | str, output: Path | str, unit: Unit, preprocessing: Pre
         preprocessing: turns `unit`'s inputs into its result. An exam is prepared again where its parameters change.
         workers: processes; default: one a core.
         scheduler: address of a dask cluster whose workers do it instead.
+        shard: `I/N`, every N-th exam from the I-th on, from 0; `prepared.json` is then left alone.
 
     Returns:
         the path of `prepared.json`.
 
     Raises:
-        InputError: the datalist has errors, or exams could not be prepared (all others were).
+        InputError: the datalist has errors, no such shard, or exams could not be prepared (all others were).
     """
+    part = slice(None) if shard is None else every_nth("shard", shard)
     source, output, parameters = load(datalist), Path(output), preprocessing.parameters
     if source.modality != unit.modality:
         raise InputError(f"{Path(datalist).name} lists exams of modality {source.modality}, this bundle takes "
@@ -74,6 +79,7 @@ def run(datalist: Path | str, output: Path | str, unit: Unit, preprocessing: Pre
         raise InputError(f"{Path(datalist).name} has {len(errors)} errors, the first: {first.code}"
                          f"{f' in exam {first.exam}' if first.exam else ''}; see `python -m pipeline verify "
                          f"{Path(datalist).name}`")
+    source.exams = source.exams[part]
     records = output / _RECORDS
     records.mkdir(parents=True, exist_ok=True)
     for folder in (output, records):  # of a run that was killed
@@ -90,7 +96,8 @@ def run(datalist: Path | str, output: Path | str, unit: Unit, preprocessing: Pre
     failed = {exam_id for exam_id, _ in failures}
     path = output / prepared.LIST
     whole = [exam for exam in source.exams if exam.exam_id not in failed]
-    prepared.save(output, _collect(source, whole, records, parameters, unit), datalist)
+    if shard is None:
+        prepared.save(output, _collect(source, whole, records, parameters, unit), datalist)
     if failures:
         exam_id, reason = failures[0]
         raise InputError(f"{len(failures)} of {len(source.exams)} exams could not be prepared and are left out, the "

@@ -37,12 +37,12 @@ from pipeline.study.engines.local import Runner
 from pipeline.study.plan import read_config
 from pipeline.study.record import SCHEMA as STUDY
 from pipeline.study.record import dataset, listed_inputs, prepared_inputs
+from pipeline.study.stage import trains
 from pipeline.study.step import Step
 
 SCHEMA = "breast-bundles/applied/1"
 FOLDER, RECORD = "applied", "applied.json"
 _AGAIN = "run the same `python -m pipeline study ...` command that made it again"
-_TRAINS = "train#trainer.run"  # in `run` of a config that trains
 
 
 @dataclass
@@ -85,7 +85,7 @@ class Applied:
         home, own = self.run / variant / f"fold{fold}", self.place / variant / f"fold{fold}"
         if (home / "weights.json").is_file():
             return []
-        if _trains(_content(home)):
+        if trains(_content(home)):
             self.left_out[variant] = "is trained while it is evaluated, on the exams that it scores"
             return []
         settings: dict[str, Any] = {"dataset_dir": self.place / "prepared"}
@@ -149,7 +149,7 @@ class Applied:
     def _anew(self, rest: Path) -> Path:
         """A place in the study; what was computed of its images is computed of the cohort's instead."""
         stage = self.run.joinpath(*rest.parts[:3])
-        computed = len(rest.parts) > 3 and stage.is_dir() and not _trains(_content(stage))
+        computed = len(rest.parts) > 3 and stage.is_dir() and not trains(_content(stage))
         return (self.place if computed else self.run) / rest
 
     def _computed(self, home: Path) -> list[str]:
@@ -157,7 +157,7 @@ class Applied:
         inner = home.relative_to(self.run).parts
         stages = dict.fromkeys(rest.parts[2] for _, rest in self._places(_content(home), home)
                                if rest.parts[:2] == inner and len(rest.parts) > 3)
-        return [stage for stage in stages if not _trains(_content(home / stage))]
+        return [stage for stage in stages if not trains(_content(home / stage))]
 
 
 def main(run: Path, path: Path, jobs: int | None) -> int:
@@ -237,7 +237,3 @@ def _record(folder: Path) -> Path:
 def _content(folder: Path) -> dict[str, Any]:
     return dict(read_config(_record(folder)))
 
-
-def _trains(content: Mapping[str, Any]) -> bool:
-    run = content.get("run") or []
-    return any(_TRAINS in str(each) for each in (run if isinstance(run, list) else [run]))

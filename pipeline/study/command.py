@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import InputError
+from pipeline.processes import every_nth
 from pipeline.study import apply
 from pipeline.study.engines.dask import Dask
 from pipeline.study.engines.engine import ENGINES, Engine, Needs, Part, command_of
@@ -17,6 +18,7 @@ from pipeline.study.here import Here
 from pipeline.study.offers import OFFERS, missing
 from pipeline.study.plan import Study, read_study
 from pipeline.study.record import check_place, listed_inputs
+from pipeline.study.stage import part_of
 from pipeline.study.status import DONE, all_states, show
 from pipeline.study.step import Step
 
@@ -35,7 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="given", help="a setting for "
                         "the variants of study.yaml that need or take it; a variant that needs one which is not given "
                         "is left out, e.g. mammography's comparator: four_view=FILE, patch_classifier=FILE")
-    parser.add_argument("--jobs", type=int, help="runs at a time (default: one a GPU, or one a core)")
+    parser.add_argument("--jobs", type=int, help="runs at a time (default: one a GPU, or one a core, or "
+                        "for as many as --processes)")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="that share each training, one a GPU: a "
+                        "step's batch is divided between them and stays the same (default: 1)")
     parser.add_argument("--overlay", type=Path, action="append", default=[], help="config to put last, e.g. "
                         "bundles/common/smoke.yaml; may be repeated")
     parser.add_argument("--retry", type=int, default=0, metavar="N", help="try a step that fails N times more, from "
@@ -53,12 +58,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cluster.add_argument("--scheduler", metavar="ADDRESS", help="of a dask cluster, e.g. tcp://head:8786")
     cluster.add_argument("--slurm", action="append", default=[], metavar="OPTIONS", help="options for every sbatch, "
                          "e.g. '-p gpu -t 12:00:00'; may be repeated")
+    cluster.add_argument("--prepare-tasks", type=int, default=1, metavar="K", help="for slurm: an array of so many "
+                         "tasks prepares the exams, every K-th each (default: 1)")
     cluster.add_argument("--cores", type=int, help="threads of a run (default: this machine's, shared by --jobs; "
                          "slurm: 8)")
     cluster.add_argument("--memory", type=int, metavar="GB", help="of a run, for slurm (default: 32)")
-    cluster.add_argument("--gpus", type=int, metavar="N", help="of a run (slurm: 1; dask: 1 where workers offer the "
-                         "resource GPU)")
-    cluster.add_argument("--shard", default="0/1", metavar="I/N", help="do every N-th run only, for job arrays")
+    cluster.add_argument("--gpus", type=int, metavar="N", help="of a run (default: one a process; dask: where workers "
+                         "offer the resource GPU)")
+    cluster.add_argument("--shard", default="0/1", metavar="I/N", help="do every N-th run only, for job arrays; "
+                         "with --prepare-only prepare every N-th exam only")
     cluster.add_argument("--prepare-only", action="store_true", help="stop after the preparation")
     cluster.add_argument("--combine-only", action="store_true", help="only make what is combined of runs that are done")
 
@@ -75,7 +83,8 @@ def main(args: argparse.Namespace) -> int:
             raise InputError(f"--{name} is missing; give --datalist LIST and --out RUN")
     _check_options(args)
     study, source = read_study(args)
-    index, count = _shard(args.shard)
+    own = every_nth("shard", args.shard)
+    index, count = own.start, own.step
     last = source.folds.get("held_out")  # trains and tests the most: it begins first, so that no core waits for it
     order = sorted(study.folds, key=lambda fold: fold != last)
     chains = [study.chain(v, f) for f in order for v in study.variants]
@@ -84,17 +93,18 @@ def main(args: argparse.Namespace) -> int:
     if args.status:
         return show([state for states in all_states(study, prepare, chains, combined) for state in states])
     if args.check:
-        return _check([prepare, *(step for chain in chains[index::count] for step in chain),
-                       *(study.combine_step(*which) for which in combined[index::count])])
-    parts = _parts(args, study, prepare, chains[index::count], combined[index::count])
-    runner = Runner(args.jobs, args.cores, args.retry)
-    here = Here(study, source, args.datalist, prepare, chains[index::count], combined, count == 1,
-                args.adopt, args.scheduler)
+        return _check([prepare, *(step for chain in chains[own] for step in chain),
+                       *(study.combine_step(*which) for which in combined[own])])
+    parts = _parts(args, study, len(source.exams), prepare, chains[own], combined[own])
+    runner = Runner(args.jobs, args.cores, args.retry, args.processes)
+    part = part_of(prepare, index, count) if args.prepare_only and count > 1 else None
+    here = Here(study, source, args.datalist, prepare, chains[own], combined, count == 1, args.adopt, args.scheduler,
+                part)
     engine = _engine(args, runner, here)
     if args.only_print:
         print("\n".join(engine.lines(parts)))
         return 0
-    if count > 1 and index >= len(chains):
+    if part is None and count > 1 and index >= len(chains):
         print(f"--shard {args.shard}: nothing to do; runs of the study: {len(chains)}")
         return 0
     for name, entry in study.plan["variants"].items():
@@ -121,13 +131,17 @@ def _engine(args: argparse.Namespace, runner: Runner, here: Here) -> Engine:
     return Local(lambda: here.run(runner, only))
 
 
-def _parts(args: argparse.Namespace, study: Study, prepare: Step, chains: Sequence[list[Step]],
+def _parts(args: argparse.Namespace, study: Study, exams: int, prepare: Step, chains: Sequence[list[Step]],
            combined: Sequence[tuple[str, int]]) -> list[Part]:
     """The parts of the study, each with the command that does a chain of it."""
-    needs = Needs(args.cores, args.memory, args.gpus)
+    needs = Needs(args.cores, args.memory, args.gpus, args.processes)
     spread = ["--engine", "dask", "--scheduler", args.scheduler] if args.scheduler else []
     made = [[study.combine_step(*which)] for which in combined]
+    tasks = min(args.prepare_tasks, exams)
+    shared = [[part_of(prepare, i, tasks)] for i in range(tasks)] if tasks > 1 else []
     return [
+        *([Part("exams", shared, range(tasks), lambda i: command_of(args, "--prepare-only", "--shard", f"{i}/{tasks}"),
+                Needs(args.cores, args.memory, 0))] if shared else []),
         Part("prepare", [[prepare]], [0], lambda i: command_of(args, "--prepare-only", *spread),
              Needs(args.cores, args.memory, 0)),
         Part("chains", chains, range(len(chains)),
@@ -138,24 +152,28 @@ def _parts(args: argparse.Namespace, study: Study, prepare: Step, chains: Sequen
 
 def _with_todo(parts: Sequence[Part], study: Study, listed: str, prepare: Step, chains: Sequence[list[Step]],
                combined: Sequence[tuple[str, int]]) -> list[Part]:
-    """The parts without chains that are done: nobody is sent for these."""
+    """The parts without what is done: nobody is sent for these."""
     if not prepare.is_done(listed):
         return list(parts)
     states = all_states(study, prepare, chains, combined)[1:]
     open_ones = [i for i, chain in enumerate(states[:len(chains)]) if any(state.kind != DONE for state in chain)]
-    first, middle, end = parts
+    first, middle, end = parts[-3:]
     return [first, Part(middle.name, middle.chains, open_ones, middle.command, middle.needs), end]
 
 
 def _check_options(args: argparse.Namespace) -> None:
-    for name, least in (("jobs", 1), ("cores", 1), ("memory", 1), ("gpus", 0), ("retry", 0)):
+    for name, least in (("jobs", 1), ("processes", 1), ("cores", 1), ("memory", 1), ("gpus", 0), ("retry", 0),
+                        ("prepare_tasks", 1)):
         if (value := getattr(args, name)) is not None and value < least:
-            raise InputError(f"--{name} {value}: give {least} or more")
+            raise InputError(f"--{name.replace('_', '-')} {value}: give {least} or more")
     if args.engine == "dask" and not args.scheduler:
         raise InputError("--engine dask: name the cluster with --scheduler ADDRESS, e.g. tcp://head:8786; `dask "
                          "scheduler` begins one")
     if args.scheduler and args.engine != "dask":
         raise InputError(f"--scheduler {args.scheduler}: is for --engine dask")
+    if args.prepare_tasks > 1 and args.engine != "slurm":
+        raise InputError(f"--prepare-tasks {args.prepare_tasks}: is for --engine slurm; elsewhere all cores, or dask's "
+                         "workers, prepare")
     if args.slurm and args.engine != "slurm":
         raise InputError(f"--slurm {args.slurm[0]}: is for --engine slurm")
     if args.engine != "local" and args.shard != "0/1":
@@ -177,9 +195,3 @@ def _check(steps: list[Step]) -> int:
           + ("; without --check the same command makes them again" if bad else ""))
     return 1 if bad else 0
 
-
-def _shard(text: str) -> tuple[int, int]:
-    index, _, count = text.partition("/")
-    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-        raise InputError(f"--shard {text}: give I/N with I from 0 to N-1")
-    return int(index), int(count)

@@ -34,6 +34,7 @@ class Here:
         alone: whether no other process has a share of the chains.
         believed: take steps without receipts as done.
         scheduler: a dask cluster that reads and prepares the exams.
+        part: of the preparation, that is done instead of all of it.
     """
 
     study: Study
@@ -45,6 +46,7 @@ class Here:
     alone: bool = True
     believed: bool = False
     scheduler: str | None = None
+    part: Step | None = None
 
     def run(self, runner: Runner, only: str | None = None) -> int:
         """Do it; returns 0 when all of it is done.
@@ -65,6 +67,13 @@ class Here:
             if not self.prepare.is_done(listed):
                 raise InputError("the exams are not prepared; run the same command without --combine-only")
             return self._combine(runner, None)
+        if only is None:
+            runner.demand_gpus()
+        if self.part is not None:
+            runner.total = 1
+            check_place(self.study, self.source, self.path, begin=True)
+            runner.run_chain([self.part], cores(), listed)
+            return 0
         if self.alone:
             self._verify(listed, runner)
         check_place(self.study, self.source, self.path, begin=True)

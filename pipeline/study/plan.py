@@ -18,6 +18,7 @@ from pipeline import datalist
 from pipeline.errors import InputError
 from pipeline.files.receipts import digest, digest_of
 from pipeline.prepare.cases import LIST, SCHEMA, VERSION
+from pipeline.study import stage
 from pipeline.study.generators import combined_variants, trained_variants
 from pipeline.study.offers import OFFERS, missing, offered, settings_needed, will_do
 from pipeline.study.step import Step
@@ -42,6 +43,7 @@ class Study:
     given: dict[str, str] = field(default_factory=dict)
     combined: list[str] = field(default_factory=list)
     offered: set[str] = field(default_factory=set)  # what the exams have of what variants can need
+    processes: int = 1  # that share a training
 
     @property
     def entries(self) -> dict[str, dict[str, Any]]:
@@ -53,19 +55,21 @@ class Study:
         """The steps of one row in one fold, in order."""
         return [self.combine_step(name, fold)] if name in self.combined else self.chain(name, fold)
 
-    def step(self, name: str, folder: Path, entry: dict[str, Any], **settings: Any) -> Step:
-        """One stage: its `monai.bundle run` line, and the digest of its merged configs and settings."""
+    def step(self, name: str, folder: Path, entry: dict[str, Any], processes: int = 1, /, **settings: Any) -> Step:
+        """One stage: its `monai.bundle run` line, and the digest of its merged configs and settings.
+
+        How many processes train is no part of it: what they learn is the same to rounding.
+        """
         files = [self.bundle / "configs" / config for config in entry["configs"]]
         if self.preset in entry:
             files.append(self.bundle / "configs" / entry[self.preset])
         files += [path for path in self.overlays if entry is not self.plan["prepare"]]
-        command = [sys.executable, "-m", "monai.bundle", "run", "--bundle_root", str(self.bundle), "--config_file",
-                   repr(list(map(str, files))) if len(files) > 1 else str(files[0])]
-        for key, value in settings.items():
-            command += [f"--{key}", str(value)]
+        contents = [read_config(path) for path in files]
+        processes = stage.processes_of(name, self.bundle, contents, processes)
         asked = {key: self._anywhere(str(value)) for key, value in settings.items() if key not in _NOT_ASKED}
-        merged = json.dumps([[read_config(path) for path in files], asked], default=str)  # YAML knows dates
-        return Step(name, folder, command, digest_of(json.loads(merged)))
+        merged = json.dumps([contents, asked], default=str)  # YAML knows dates
+        return Step(name, folder, stage.command(self.bundle, files, settings, processes),
+                    digest_of(json.loads(merged)), processes=processes)
 
     def _anywhere(self, value: str) -> str:
         """A setting as it is on every machine: places in the study relative to it, other files by their content."""
@@ -100,11 +104,11 @@ class Study:
         shared = {"dataset_dir": self.out / "prepared", "fold": fold,
                   **self._taken([*settings_needed(entry), *entry.get("takes", [])])}
         steps = []
-        for stage in entry["stages"]:
-            folder = run / stage["name"]
-            own = {k: str(v).format(run=run, study=self.out) for k, v in stage.get("settings", {}).items()}
-            own |= self._taken(stage.get("takes", []))
-            steps.append(self.step(f"{variant} fold {fold} {stage['name']}", folder, stage,
+        for each in entry["stages"]:
+            folder = run / each["name"]
+            own = {k: str(v).format(run=run, study=self.out) for k, v in each.get("settings", {}).items()}
+            own |= self._taken(each.get("takes", []))
+            steps.append(self.step(f"{variant} fold {fold} {each['name']}", folder, each, self.processes,
                                    **{**shared, "output_dir": folder, "ckpt_dir": folder, **own}))
         own = {k: str(v).format(run=run, study=self.out) for k, v in entry["evaluate"].get("settings", {}).items()}
         steps.append(self.step(f"{variant} fold {fold} evaluate", run, entry["evaluate"],
@@ -228,7 +232,8 @@ def read_study(args: argparse.Namespace) -> tuple[Study, datalist.Datalist]:
             if wanted not in given:
                 raise InputError(f"--preset {args.preset}: {name} asks for --set {wanted}=VALUE: {why}")
     out = args.out if args.out.name else args.out.absolute()  # `.` begins no other path
-    return Study(args.bundle, plan, out, args.preset, folds, variants, args.overlay, given, combined, has), source
+    return Study(args.bundle, plan, out, args.preset, folds, variants, args.overlay, given, combined, has,
+                 args.processes), source
 
 
 def given_settings(words: Sequence[str], variants: dict[str, dict[str, Any]]) -> dict[str, str]:

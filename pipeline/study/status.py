@@ -13,6 +13,7 @@ from pipeline.files.receipts import digest_of
 from pipeline.study.engines.watch import Running, clock, remaining
 from pipeline.study.plan import Study
 from pipeline.study.record import prepared_inputs
+from pipeline.study.stage import parts_begun
 from pipeline.study.step import FAILED, RESUME, Step
 
 DONE, RUNS, FAILS, OPEN = "done", "running", "failed", "to do"
@@ -80,9 +81,10 @@ def all_states(study: Study, prepare: Step, chains: Sequence[Sequence[Step]],
 
     Whether the exams' files are still those that were prepared is not asked; the study itself asks.
     """
-    receipt = prepare.receipt()
-    first = list(states([prepare], receipt["inputs"] if receipt else None))
+    first = _as_left(prepare)
     inputs = prepared_inputs(prepare.folder) if first[0].kind == DONE else None
+    if inputs is None:
+        first = [*(state for part in parts_begun(prepare) for state in _as_left(part)), *first]
     found = [first, *(list(states(chain, inputs)) for chain in chains)]
     for name, fold in combined:
         try:
@@ -91,6 +93,12 @@ def all_states(study: Study, prepare: Step, chains: Sequence[Sequence[Step]],
             taken = None
         found.append(list(states([study.combine_step(name, fold)], taken)))
     return found
+
+
+def _as_left(step: Step) -> list[State]:
+    """A first step's state; whether what it was given is still the same is not asked."""
+    receipt = step.receipt()
+    return list(states([step], receipt["inputs"] if receipt else None))
 
 
 def show(every: Sequence[State]) -> int:
@@ -108,7 +116,8 @@ def show(every: Sequence[State]) -> int:
 
 def _left(every: Sequence[State]) -> float | None:
     """Seconds until all is done with as many steps at a time as now; None where nothing tells, or all is done."""
-    took = [(state.step.name, state.seconds) for state in every[1:] if state.kind == DONE]  # the first prepares
+    took = [(state.step.name, state.seconds) for state in every
+            if state.kind == DONE and not state.step.name.endswith("prepare")]
     jobs = max(sum(state.kind == RUNS for state in every), 1)
     total = 0.0
     for state in every:

@@ -39,6 +39,7 @@ class Step:
         key: digest of its settings.
         whole: whether files are there that are too many for the receipt.
         listed: those files with their digests, as the step's own list tells them.
+        processes: how many of them torchrun starts, between which it shares threads and GPUs.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Step:
     key: str = ""
     whole: Callable[[], bool] = lambda: True
     listed: Callable[[], Mapping[str, str]] = dict
+    processes: int = 1
 
     def receipt(self) -> dict[str, Any] | None:
         """What `done.json` says; None where there is none, or one that was changed."""

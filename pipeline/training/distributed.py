@@ -77,6 +77,18 @@ def own_number() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
+def share_of(batch_size: int) -> int:
+    """This process's cases of a step: `batch_size` is the whole step's, however many processes take it.
+
+    Raises:
+        InputError: it cannot be shared equally.
+    """
+    if batch_size % count():
+        raise InputError(f"batch_size {batch_size}: {count()} processes cannot share a step's cases equally; start "
+                         "torchrun with another number of processes (--nproc_per_node), or give another batch_size")
+    return batch_size // count()
+
+
 def gather(value: T) -> list[T]:
     """Every process's value, in the processes' order; all of them must call it. Tensors must be on the CPU."""
     found: list[Any] = [value]

@@ -166,19 +166,12 @@ def _write_record(folder: Path, record: str, config: dict[str, Any]) -> None:
         except (OSError, ValueError, TypeError, yaml.YAMLError):
             raise InputError(f"{path.name}: damaged, and it says what the run in {folder.name} is; choose another "
                              "--output_dir, or start afresh with --resume False") from None
-        free = {"batch_size"} if _cases_a_step(plain) == _cases_a_step(before) else set()
-        for name in sorted(plain.keys() & before.keys() - _MAY_CHANGE - free):
+        for name in sorted(plain.keys() & before.keys() - _MAY_CHANGE):
             if plain[name] != before[name] and not isinstance(plain[name], dict) and not _is_code(plain[name]):
                 raise InputError(f"{folder.name}: holds a run with {name} = {before[name]}, this one has {plain[name]}"
                                  "; choose another --output_dir, or start afresh with --resume False")
     lines = [f"# {name}: {value}" for name, value in environment().items()]
     write_text(path, "\n".join(lines) + "\n" + yaml.safe_dump(plain, sort_keys=False, width=110))
-
-
-def _cases_a_step(record: dict[str, Any]) -> Any:
-    """Of all processes together: this may be shared out otherwise when a run goes on."""
-    size, processes = record.get("batch_size"), record.get(PROCESSES, 1)
-    return size * processes if isinstance(size, int) and isinstance(processes, int) else None
 
 
 def _is_code(value: Any) -> bool:

@@ -65,6 +65,7 @@ SETTINGS: dict[str, Check] = {
                      "attention", "lesions", "centers", "boxes", "four_view", "patch_classifier", "holistic",
                      "regions", "maps", "features"), PATH),
     "model_name": TEXT,
+    "shard": ((lambda v: v is None or _is_text(v)), "I/N or null"),
     "scheduler": ((lambda v: v is None or _is_text(v)), "an address or null"),
     # the run
     "fold": whole(0, 999),

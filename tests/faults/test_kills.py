@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -11,11 +12,14 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
+import psutil
 import pytest
 import torch
 from commands import ROOT, ok, run
 
 from pipeline.files.atomic import lives
+from pipeline.files.claims import CLAIM, holder
 
 SMALL = "max_epochs: 3\ncases_per_epoch: 8\nworkers: 0\nprecision: fp32\nval_interval: 1\n"
 WANTED = ("metrics.json", "naive_1e-4/fold0/predictions.csv")
@@ -40,16 +44,16 @@ def cohort(_written_phantom, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def left_alone(cohort, tmp_path_factory) -> tuple[float, tuple]:
+def left_alone(cohort, tmp_path_factory) -> tuple[float, tuple, Path]:
     folder = tmp_path_factory.mktemp("alone") / "run"
     start = time.monotonic()
     assert begin(cohort, folder).wait() == 0
-    return time.monotonic() - start, results(folder)
+    return time.monotonic() - start, results(folder), folder
 
 
-def begin(cohort: Path, folder: Path) -> subprocess.Popen[bytes]:
+def begin(cohort: Path, folder: Path, *more: str) -> subprocess.Popen[bytes]:
     """The study as a user starts it: all its processes are its own children."""
-    return subprocess.Popen([sys.executable, "-m", "pipeline", *map(str, words(cohort, folder))], cwd=ROOT,
+    return subprocess.Popen([sys.executable, "-m", "pipeline", *map(str, words(cohort, folder)), *more], cwd=ROOT,
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                             env={**os.environ, "OMP_NUM_THREADS": "1"})
 
@@ -88,7 +92,7 @@ def together(data: Path, folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "monai.bundle",
          "run", "--bundle_root", bundle, "--config_file", str(files), "--dataset_dir", str(data), "--output_dir",
-         str(folder), "--ckpt_dir", str(folder), "--cases_per_epoch", "8", "--batch_size", "2", "--workers", "0",
+         str(folder), "--ckpt_dir", str(folder), "--cases_per_epoch", "8", "--batch_size", "4", "--workers", "0",
          "--max_epochs", "6"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""})
 
@@ -122,8 +126,71 @@ def test_four_kills_of_torchrun_or_one_of_its_processes(tiny_prepared, tmp_path)
     assert again == history and all(torch.equal(other[name], weights[name]) for name in weights)
 
 
+@pytest.fixture
+def untrained(left_alone, tmp_path: Path) -> Path:
+    """The study with its exams prepared and nothing trained."""
+    folder = Path(shutil.copytree(left_alone[2], tmp_path / "run"))
+    shutil.rmtree(folder / "naive_1e-4")
+    return folder
+
+
+def demand_same_to_rounding(folder: Path, wanted: Path) -> None:
+    """The same losses of every epoch and the same scores; sums were taken in another order."""
+    tables = [[pd.read_csv(each / "naive_1e-4" / "fold0" / name) for each in (folder, wanted)]
+              for name in ("breasts/history.csv", "predictions.csv")]
+    for name, (found, other), close in zip(("val_loss", "score"), tables, (1e-5, 1e-3), strict=True):
+        assert found[name].to_numpy() == pytest.approx(other[name].to_numpy(), rel=close)
+        assert len(found) >= 3 and found[name].nunique() > 1
+    assert tables[1][0].drop(columns="score").equals(tables[1][1].drop(columns="score"))
+
+
+@pytest.mark.slow
+def test_two_processes_that_share_a_study_s_trainings_make_the_same_table(cohort, left_alone, untrained) -> None:
+    """By steps of as many cases: `batch_size` is a step's."""
+    assert begin(cohort, untrained, "--processes", "2").wait() == 0
+    demand_same_to_rounding(untrained, left_alone[2])
+    record = (untrained / "naive_1e-4" / "fold0" / "breasts" / "config.yaml").read_text()
+    assert "\nbatch_size: 4\n" in record and "\nprocesses: 2\n" in record
+    one, two = (json.loads((each / "naive_1e-4" / "fold0" / "breasts" / "done.json").read_text())
+                for each in (left_alone[2], untrained))
+    assert (one["key"], one["inputs"]) == (two["key"], two["inputs"])
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(600)
+def test_two_processes_are_stopped_and_one_of_them_is_killed(cohort, left_alone, untrained) -> None:
+    """A study that is stopped leaves no process and no claim; a step that fails with one of them is tried again."""
+    run = untrained / "naive_1e-4" / "fold0" / "breasts"
+    log = run / "log.breasts.txt"
+
+    def of(study: subprocess.Popen[bytes]) -> list[int]:
+        """torchrun and its two processes."""
+        (torchrun,) = psutil.Process(study.pid).children()
+        return [torchrun.pid, *(child.pid for child in torchrun.children())]
+
+    def wait_for(said: str) -> None:
+        end = time.monotonic() + 120
+        while said not in (log.read_text() if log.is_file() else ""):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+    study = begin(cohort, untrained, "--processes", "2")
+    wait_for("Epoch[1] Metrics")
+    own = of(study)
+    study.terminate()
+    assert study.wait(timeout=60) == 130 and len(own) == 3 and not any(map(lives, own))
+    assert holder(run) is None and not (run / CLAIM).exists() and (run / "resume.pt").is_file()
+
+    study = begin(cohort, untrained, "--processes", "2", "--retry", "1")
+    wait_for("resumed: epoch")
+    os.kill(of(study)[2], signal.SIGKILL)
+    assert study.wait(timeout=200) == 0
+    assert log.read_text().count("resumed: epoch") == 2
+    demand_same_to_rounding(untrained, left_alone[2])
+
+
 def check(cohort: Path, left_alone: tuple, folder: Path, times: int, seed: int) -> None:
-    seconds, (files, weights) = left_alone
+    seconds, (files, weights), _ = left_alone
     kill_at_random(cohort, folder, seconds, times, seed)
     again, found = results(folder)
     assert again == files

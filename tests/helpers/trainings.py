@@ -67,7 +67,7 @@ def train(name: str, data: Path, output: Path, processes: int, accumulate: int =
     parser = ConfigParser(ConfigParser.load_config_files(files(name, processes)))
     given = {"bundle_root": str(ROOT / "bundles" / bundle), "dataset_dir": str(data / dataset), "fold": 1,
              "output_dir": str(output), "ckpt_dir": str(output), "workers": 0, "max_epochs": 2, "patience": None,
-             "cases_per_epoch": total * STEPS, "batch_size": total // processes, **settings, **more}
+             "cases_per_epoch": total * STEPS, "batch_size": total, **settings, **more}
     if name == "attention":
         given |= {"holistic": str(data / dataset / "holistic.pt"), "regions": str(data / dataset / "regions.json")}
     if name == "adapted":

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.cluster import connected, workers_of
 from pipeline.errors import InputError
 from pipeline.processes import cores
-from pipeline.study.engines.engine import Part
+from pipeline.study.engines.engine import Needs, Part
 from pipeline.study.shell import line
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Dask:
 
         stop = f"breast-bundles-{secrets.token_hex(6)}"
         shares = _threads(client)
-        gpus = self._gpus(client, part.needs.gpus)
+        gpus = self._gpus(client, part.needs)
         names = {i: _name(part.chains[i][0].name) for i in part.todo}
         print(f"dask: {len(names)} runs for {len(shares)} workers at {self.address}"
               + (f", {gpus} GPU each" if gpus else ""), flush=True)
@@ -93,17 +93,19 @@ class Dask:
             raise
         return failures
 
-    def _gpus(self, client: Client, wanted: int | None) -> int:
-        """GPUs that a chain asks of its worker.
+    def _gpus(self, client: Client, needs: Needs) -> int:
+        """GPUs that a chain asks of its worker: one a process, where workers offer any.
 
         Raises:
             InputError: more than any worker offers.
         """
         offered = max(int((told.get("resources") or {}).get(_GPU, 0)) for told in workers_of(client).values())
-        if wanted is not None and wanted > offered:
-            raise InputError(f"--gpus {wanted}: no worker at {self.address} offers as many; begin workers with "
+        asked = f"--processes {needs.processes}" if needs.gpus is None else f"--gpus {needs.gpus}"
+        wanted = (needs.processes if offered else 0) if needs.gpus is None else needs.gpus
+        if wanted > offered:
+            raise InputError(f"{asked}: no worker at {self.address} offers as many GPUs; begin workers with "
                              f"`--resources \"{_GPU}={wanted}\"`")
-        return min(offered, 1) if wanted is None else wanted
+        return wanted
 
 
 def do_chain(words: Sequence[str], folder: str, threads: int | dict[str, int], stop: str) -> tuple[int, str]:

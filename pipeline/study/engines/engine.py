@@ -2,9 +2,9 @@
 
 A study is three parts, one behind the other: the preparation, the chains (a variant in a fold each, its steps one
 behind the other), and what is combined of them. `local` does them in this process; `dask` hands the chains to the
-workers of a cluster, and the preparation its exams; `slurm` submits them as jobs and leaves. What a worker or a job
-runs is the study's own command for one chain, so that all of them skip what is done, claim what they do and go on
-where another was stopped.
+workers of a cluster, and the preparation its exams; `slurm` submits them as jobs and leaves, in front of them one that
+divides the exams where that is asked for. What a worker or a job runs is the study's own command for one chain, so that
+all of them skip what is done, claim what they do and go on where another was stopped.
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ class Needs:
     Attributes:
         cores: threads; None is what the engine finds.
         memory: GB; None is what the engine finds.
-        gpus: how many; None is what the engine finds.
+        gpus: how many; None is what the engine finds, one a process.
+        processes: that train together.
     """
 
     cores: int | None = None
     memory: int | None = None
     gpus: int | None = None
+    processes: int = 1
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Part:
     """Chains of steps that run side by side, when those of the part before it have ended.
 
     Attributes:
-        name: `prepare`, `chains` or `combine`.
+        name: `exams` (some of them prepared a chain), `prepare`, `chains` or `combine`.
         chains: the steps, those of a chain one behind the other.
         todo: numbers of the chains that are not done.
         command: from a chain's number, or what stands for it in a job array, to the command that does it alone.
@@ -79,6 +81,7 @@ def command_of(args: argparse.Namespace, *more: str) -> list[str]:
              str(args.out), "--preset", args.preset, "--folds", args.folds, "--variants", args.variants]
     words += [word for setting in args.given for word in ("--set", setting)]
     words += [word for overlay in args.overlay for word in ("--overlay", str(overlay))]
+    words += ["--processes", str(args.processes)] if args.processes > 1 else []
     words += ["--retry", str(args.retry)] if args.retry else []
     words += ["--adopt"] if args.adopt else []
     return [*words, *more]

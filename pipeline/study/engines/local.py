@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError, one_line
@@ -21,7 +20,7 @@ from pipeline.files.receipts import digest_of
 from pipeline.gpus import gpus
 from pipeline.processes import cores
 from pipeline.study.engines.engine import Part
-from pipeline.study.engines.watch import Watch, clock, remaining
+from pipeline.study.engines.watch import Watch, clock, last_words, remaining
 from pipeline.study.shell import line
 from pipeline.study.step import Step
 
@@ -48,14 +47,16 @@ class Runner:
     """Runs steps as processes: several chains at a time, one process a chain.
 
     Args:
-        jobs: chains at a time; None: one a GPU, or one a core.
+        jobs: chains at a time; None: one a GPU, or one a core; where several processes train, one for as many.
         threads: of each chain; None: the cores, shared out.
         retry: how many times a step that fails is tried again.
+        processes: that train together, each on its GPU.
     """
 
-    def __init__(self, jobs: int | None, threads: int | None = None, retry: int = 0) -> None:
+    def __init__(self, jobs: int | None, threads: int | None = None, retry: int = 0, processes: int = 1) -> None:
         self.gpus = gpus()
-        self.jobs = max(jobs or (len(self.gpus) or cores()), 1)
+        self.together = processes
+        self.jobs = max(jobs or (len(self.gpus) or cores()) // processes, 1)
         self.threads = threads
         self.retry = retry
         self.total = self.finished = 0
@@ -67,6 +68,12 @@ class Runner:
         self.watch = Watch()
         self.waiting: list[str] = []  # steps of all chains that are not through
         self.took: list[tuple[str, float]] = []  # those that were run here, with their seconds
+
+    def demand_gpus(self) -> None:
+        """Raise `InputError` where there are GPUs, but fewer than processes that train together."""
+        if 0 < len(self.gpus) < self.together:
+            raise InputError(f"--processes {self.together}: a process takes a GPU, and this machine has "
+                             f"{len(self.gpus)}; give as many at most")
 
     def run_all(self, chains: Sequence[list[Step]], inputs: str) -> None:
         """Run all chains; a failure stops its own chain, and is raised when the others are through.
@@ -175,9 +182,9 @@ class Runner:
              own: list[subprocess.Popen[bytes]]) -> None:
         step.start(inputs)
         log = step.folder / f"log.{step.name.split()[-1]}.txt"
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "OMP_NUM_THREADS": str(max(threads // step.processes, 1)), "PYTHONUNBUFFERED": "1"}
         if len(self.gpus) > 1:
-            environment["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(self._own_gpus(slot))
         print(f"$ {line(step.command)}\n  log: {log}", flush=True)
         start, before = time.monotonic(), log.stat().st_size if log.is_file() else 0
         with self.watch.of(step.name, step.folder, log, before) as running, log.open("ab") as out:
@@ -191,7 +198,7 @@ class Runner:
         if not claim.is_ours():
             raise InputError(f"{step.name}: taken over")
         if status:
-            reason = _last_words(log, before)
+            reason = last_words(log, before)
             with suppress(InputError):  # on a full disk what went wrong is said all the same
                 step.fail(reason, status)
             raise InputError(f"{step.name}: {reason} (exit status {status}; log: {log})")
@@ -200,6 +207,11 @@ class Runner:
         if step.name in self.waiting:
             self.took.append((step.name, seconds))
         self._say(f"{step.name}: {seconds:.0f} s", step.name)
+
+    def _own_gpus(self, slot: int) -> list[str]:
+        """Those of one of the chains that run at a time, as many as processes train together."""
+        begin = slot % max(len(self.gpus) // self.together, 1) * self.together
+        return self.gpus[begin:begin + self.together]
 
     def call(self, command: Sequence[str], begun: Callable[[subprocess.Popen[bytes]], None] | None = None,
              **options: Any) -> int:
@@ -263,11 +275,3 @@ class Runner:
 
 class _Elsewhere(Exception):
     """Another runner works on a chain's next step."""
-
-
-def _last_words(log: Path, begin: int) -> str:
-    """What a step said last; the log's first bytes are of earlier tries."""
-    text = log.read_bytes()[begin:].decode(errors="replace").replace("\r", "\n")
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("error: ")]
-    return (errors or lines or ["no output"])[-1].removeprefix("error: ")[:300]

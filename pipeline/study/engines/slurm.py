@@ -1,5 +1,8 @@
 """A study as SLURM jobs: one prepares, an array behind it runs a chain a task, one behind that combines and reports.
 
+In front of them an array may prepare every so many-th exam a task; the one behind it finds these ready, prepares what
+a task left undone, and writes the list.
+
 Before its time is over a task is sent SIGUSR1: it stops its run, whose last epoch is on the disk, and asks SLURM to
 put it into the queue again. A job that is cancelled gets a SIGTERM, and does not.
 """
@@ -19,6 +22,7 @@ from pipeline.study.engines.engine import Part
 
 _CORES, _MEMORY = 8, 32  # GB, where nothing is said
 _BEFORE = 120  # seconds before a job's end in which a run is stopped
+_ARRAYS = ("exams", "chains")  # parts that are a task a chain
 _TASK = "SLURM_ARRAY_TASK_ID"
 _MOST_RESTARTS = 50  # of a task that never gets an epoch done within its time
 _COLUMN = re.compile(r"^(sbatch|scontrol): (error: )?", re.MULTILINE)
@@ -60,7 +64,8 @@ class Slurm:
                 for number in numbers.values():
                     subprocess.run(["scancel", number], capture_output=True, check=False)
                 raise
-            tasks = f", {len(part.todo)} tasks" if part.name == "chains" else ""
+            count = len(part.todo)
+            tasks = f", {count} task{'s' if count > 1 else ''}" if part.name in _ARRAYS else ""
             print(f"{part.name}: job {numbers[part.name]}{tasks}", flush=True)
         print(f"submitted; what the jobs print goes to {self.out / 'slurm'}; the same command with --status instead of "
               "--engine tells how far they are")
@@ -68,13 +73,13 @@ class Slurm:
 
     def _jobs(self, parts: Sequence[Part]) -> list[tuple[Part, tuple[str, str] | None, list[str]]]:
         """Each part with the kind of its dependency and on whom, and its sbatch without that."""
-        prepare, chains, combine = parts
+        *first, prepare, chains, combine = parts
         jobs: list[tuple[Part, tuple[str, str] | None, list[str]]] = [
-            (prepare, None, self._sbatch(prepare, f"exec {shlex.join(prepare.command('0'))}", _CORES))]
+            (exams, None, self._sbatch(exams, _task(exams), _CORES)) for exams in first]
+        jobs.append((prepare, ("afterany", "exams") if first else None,
+                     self._sbatch(prepare, f"exec {shlex.join(prepare.command('0'))}", _CORES)))
         if chains.todo:
-            # In single quotes the shell of the job would not fill in its number.
-            task = shlex.join(chains.command(_TASK)).replace(_TASK, f"${_TASK}")
-            jobs.append((chains, ("afterok", "prepare"), self._sbatch(chains, f"exec {task}", _CORES)))
+            jobs.append((chains, ("afterok", "prepare"), self._sbatch(chains, _task(chains), _CORES)))
         report = shlex.join([sys.executable, "-m", "pipeline", "report", str(self.out)])
         words = f"{shlex.join(combine.command('0'))} && {report}"
         behind = ("afterany", "chains") if chains.todo else ("afterok", "prepare")
@@ -82,14 +87,19 @@ class Slurm:
         return jobs
 
     def _sbatch(self, part: Part, words: str, cores: int) -> list[str]:
-        gpus = (1 if part.needs.gpus is None else part.needs.gpus) if part.name == "chains" else 0
-        array = part.name == "chains"
+        gpus = part.needs.processes if part.needs.gpus is None else part.needs.gpus
+        array = part.name in _ARRAYS
         output = self.out.absolute() / "slurm" / (f"{part.name}-%A_%a.txt" if array else f"{part.name}-%j.txt")
         return ["sbatch", "--parsable", f"--job-name=breast-bundles-{part.name}", "--nodes=1", "--ntasks=1",
                 f"--cpus-per-task={part.needs.cores or cores}", f"--mem={part.needs.memory or _MEMORY}G",
                 *([f"--gres=gpu:{gpus}"] if gpus else []), *([f"--array={_numbers(part.todo)}"] if array else []),
                 f"--chdir={Path.cwd()}", f"--output={output}", "--open-mode=append", "--requeue",
                 f"--signal=B:USR1@{_BEFORE}", "--kill-on-invalid-dep=yes", *self.options, f"--wrap={words}"]
+
+
+def _task(part: Part) -> str:
+    """What a task of an array runs; in single quotes the shell of the job would not fill in its number."""
+    return f"exec {shlex.join(part.command(_TASK)).replace(_TASK, f'${_TASK}')}"
 
 
 def requeue() -> None:

@@ -1,4 +1,5 @@
-"""What running steps are at: a live line each on a terminal, else a line a minute; how long a study may take."""
+"""What running steps are at: a live line each on a terminal, else a line a minute; what one said last; how long a study
+may take."""
 
 from __future__ import annotations
 
@@ -23,6 +24,9 @@ from pipeline.files.tables import read_results
 _BAR = re.compile(rb"(\d+)/(\d+) \[[^\]\r\n<]*<([\d:?]+)")  # of tqdm: done/all [elapsed<left, speed]
 _EPOCHS = re.compile(r"^max_epochs: (\d+)$", re.MULTILINE)
 _FOLD = re.compile(r" fold \d+\b")
+_ERROR = re.compile(r"^(\[rank\d+\]: )?error: ")  # of one process, or of one of torchrun's
+_TORCHRUN = re.compile(r"^E\d{4} .*failed \(exitcode.*", re.MULTILINE | re.DOTALL)  # its own words, behind theirs
+_KILLED = re.compile(r"Root Cause.* rank +: (\d+).* traceback : (Signal \d+ \(\w+\))", re.DOTALL)
 _TAIL = 4096  # bytes of a log that are looked at
 _EVERY = 60.0  # seconds between lines where there is no terminal
 
@@ -120,6 +124,16 @@ class Running:
         done, of, left = (part.decode() for part in found[-1])
         seconds = None if "?" in left else sum(int(part) * 60**i for i, part in enumerate(reversed(left.split(":"))))
         return int(done), int(of), seconds
+
+
+def last_words(log: Path, begin: int) -> str:
+    """What a step that failed said last; the log's first bytes are of earlier tries."""
+    text = log.read_bytes()[begin:].decode(errors="replace").replace("\r", "\n")
+    if killed := _KILLED.search(text):
+        return f"process {int(killed[1]) + 1} of those that train together was ended by {killed[2]}"
+    lines = [line.strip() for line in _TORCHRUN.sub("", text).splitlines() if line.strip()]
+    errors = [line for line in lines if _ERROR.match(line)]
+    return _ERROR.sub("", (errors or lines or ["no output"])[-1])[:300]
 
 
 class Watch:

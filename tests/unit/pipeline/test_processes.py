@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from pipeline.processes import cores, shared
+from pipeline.errors import InputError
+from pipeline.processes import cores, every_nth, shared
 
 WORK = """
 import signal, sys, time
@@ -25,6 +26,13 @@ list(shared(work, [1, 2, 3], workers=2, disable=True))
 
 def test_every_item_is_worked_on_once() -> None:
     assert sorted(shared(abs, [-3, -2, 1], workers=1, disable=True)) == [1, 2, 3]
+
+
+def test_every_nth_is_all_the_work_and_none_of_it_twice() -> None:
+    assert [list(range(7))[every_nth("shard", f"{i}/3")] for i in range(3)] == [[0, 3, 6], [1, 4], [2, 5]]
+    for text in ("3/3", "1", "-1/3", "1/0", "a/b"):
+        with pytest.raises(InputError, match=f"--shard {text}: give I/N"):
+            every_nth("shard", text)
 
 
 def test_a_job_s_cores_are_those_that_it_was_given(monkeypatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,29 @@ def test_a_corrected_label_prepares_nothing_again_and_counts(cohort, tmp_path) -
     first = run(cohort, tmp_path / "out")["breasts"][0]
     assert (first["malignant"], first["lesions"], first["groups"]) == (1 - label, [], {"density": "x"})
     assert times(tmp_path / "out") == before
+
+
+def test_parts_and_then_the_whole_are_byte_for_byte_what_the_whole_is_at_once(cohort, tmp_path, capsys) -> None:
+    run(cohort, tmp_path / "once")
+
+    def part(shard: str) -> None:
+        prepare.run(cohort.list, tmp_path / "parts", BREASTS, LoadBreastsd("image", **SMALL), 1, shard=shard)
+
+    for shard in ("2/3", "0/3", "1/3", "1/3", "5/6"):  # in any order, one twice, one without an exam
+        part(shard)
+        assert not (tmp_path / "parts" / "prepared.json").exists()
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("prepare: ")]
+    assert [line.partition(";")[0] for line in said[1:]] == [
+        f"prepare: {count} exams, {ready} ready, {count - ready} to do"
+        for count, ready in ((1, 0), (2, 0), (1, 0), (1, 1), (0, 0))]
+    run(cohort, tmp_path / "parts")
+    assert "prepare: 4 exams, 4 ready, 0 to do" in capsys.readouterr().out
+    files = [{str(path.relative_to(tmp_path / name)): re.sub(rb'"modified": \d+', b"", path.read_bytes())  # of arrays
+              for path in (tmp_path / name).rglob("*.*")} for name in ("once", "parts")]
+    assert files[0] == files[1] and len(files[0]) == 1 + 4 + 16
+    for shard in ("3/3", "first"):
+        with pytest.raises(InputError, match=f"--shard {shard}: give I/N with I from 0 to N-1"):
+            part(shard)
 
 
 # Dies like a machine that loses power: in the first array of the second exam, with half of it written.

@@ -39,6 +39,8 @@ def test_shards_are_all_the_work_and_none_of_it_twice(tiny_cohort, tmp_path, cap
     (["--scheduler", "tcp://x:1"], "is for --engine dask"), (["--slurm", "--time=1"], "is for --engine slurm"),
     (["--engine", "slurm", "--shard", "0/2"], "shares the runs out itself"), (["--retry", "-1"], "give 0 or more"),
     (["--engine", "slurm", "--slurm", "'"], "quote the options"), (["--cores", "0"], "give 1 or more"),
+    (["--prepare-tasks", "0"], "--prepare-tasks 0: give 1 or more"), (["--prepare-tasks", "2"], "for --engine slurm"),
+    (["--processes", "3"], "curriculum fold 0 patches has batch_size 32, which 3 processes cannot share equally"),
     (["--variants", "no_such"], "no_such"), (["--folds", "7"], "fold"), (["--preset", "huge"], "huge")])
 def test_what_it_refuses_is_one_line(tiny_cohort, tmp_path, capsys, words, named) -> None:
     assert study(tiny_cohort, tmp_path / "run", "--print", *words) == 2

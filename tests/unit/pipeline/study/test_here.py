@@ -8,6 +8,7 @@ import pytest
 from done_study import words_of, write_done
 
 from pipeline.__main__ import main
+from pipeline.study.engines.local import Runner
 
 BUNDLE = "bundles/breast_mri_curriculum"
 MORE = ("--preset", "demo", "--variants", "naive_1e-4")
@@ -59,3 +60,17 @@ def test_nothing_is_combined_before_the_exams_are_prepared(done, capsys) -> None
     (done / "run" / "prepared" / "E0.npy").unlink()
     assert study(done, "--combine-only") == 2
     assert "the exams are not prepared" in capsys.readouterr().err
+
+
+def test_a_part_of_the_preparation_is_all_that_is_done_and_is_told(done, monkeypatch, capsys) -> None:
+    ran: list[list[str]] = []
+    monkeypatch.setattr(Runner, "call", lambda self, command, *_, **__: ran.append(command) or 0)
+    (done / "run" / "prepared" / "done.json").unlink()
+    for _ in range(2):  # the second time it is done
+        assert study(done, "--prepare-only", "--shard", "1/3") == 0
+    assert [command[-2:] for command in ran] == [["--shard", "1/3"]] and "prepare.yaml" in " ".join(ran[0])
+    capsys.readouterr()
+    assert study(done, "--status") == 0
+    part, whole, *_ = capsys.readouterr().out.splitlines()
+    assert part.startswith("part 2 of 3 prepare  ") and "done" in part and whole.startswith("prepare  ")
+    assert "to do" in whole and not (done / "run" / "prepared" / "done.json").exists()

@@ -77,6 +77,16 @@ def test_settings_that_no_variant_knows(word, message) -> None:
         given_settings([word], VARIANTS)
 
 
+def test_how_many_processes_train_is_no_part_of_a_step(mammography_cohort) -> None:
+    """Only the two stages that train are shared: centres of attention are found, and scores made, by one."""
+    words = ("--set", "weights=null", "--variants", "image_labels")
+    alone, shared = (mammography(mammography_cohort.list, *words, *more).chain("image_labels", 0)
+                     for more in ((), ("--processes", "2")))
+    assert [step.processes for step in shared] == [2, 1, 2, 1] and {step.processes for step in alone} == {1}
+    assert ["torch.distributed.run" in step.command for step in shared] == [True, False, True, False]
+    assert [step.key for step in shared] == [step.key for step in alone]
+
+
 def test_an_overlay_says_how_a_study_prepares_but_not_how_it_is_run(tmp_path) -> None:
     overlay = tmp_path / "no_t2.yaml"
     overlay.write_text("channels: [pre, post1]\nworkers: 0\nlr: 0.1\ntrain#trainer#max_epochs: 1\n")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from monai.transforms import Compose
@@ -11,9 +16,11 @@ from torch.utils.data import DataLoader
 
 from pipeline.breast_mri.breasts import breasts, lesions
 from pipeline.errors import InputError
+from pipeline.files.receipts import digest
 from pipeline.training import distributed
 from pipeline.training.batches import BalancedSampler, SeededDataset, ShuffledSampler, collate, in_order
-from transforms import LoadLesionPatchd, LoadPreparedd, RandRotateFlipd
+from transforms import LoadLesionPatchd, LoadPreparedd, RandRotateFlipd, read_prepared
+from transforms.read_prepared import open_prepared
 
 CASES = [{"label": int(i in (2, 5, 6))} for i in range(10)]  # three of ten are malignant
 
@@ -144,3 +151,63 @@ def test_batches_keep_the_stored_memory_order(tiny_prepared) -> None:
     assert torch.equal(batch["image"][2], cases[2]["image"])
     assert batch["label"].dtype == torch.int64 and batch["label"].shape == (3,)
     assert batch["lesions"] == [case["lesions"] for case in cases]  # of different lengths
+
+
+def kilobytes(name: str, path: str | None = None) -> int:
+    """A field of this process's memory as the kernel counts it, of all or of one file's mapping, in kB."""
+    if path is None:
+        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    else:
+        maps = Path("/proc/self/smaps").read_text().splitlines()
+        begins = [i for i, line in enumerate(maps) if line.endswith(path)]
+        lines = [line for i in begins for line in maps[i : i + 20]]
+    return sum(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+@pytest.fixture(scope="module")
+def large_arrays(tmp_path_factory) -> list[dict[str, Any]]:
+    """Twenty prepared arrays of 4 MB, as cases."""
+    folder, cases = tmp_path_factory.mktemp("large"), []
+    for i in range(20):
+        np.save(folder / f"E{i}.npy", np.full((1, 8, 512, 512), i, np.float16))
+        cases.append({"image": str(folder / f"E{i}.npy"), "label": i % 2, "sha256": digest(folder / f"E{i}.npy")})
+    return cases
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="the kernel does not tell")
+def test_processes_that_load_an_array_share_its_pages(large_arrays, monkeypatch) -> None:
+    """Two of them, while both have it open: each counts for half of what is in memory, none has pages of its own."""
+    opened, both, first = [], multiprocessing.get_context("fork").Barrier(2, timeout=60), large_arrays[0]["image"]
+
+    def keep_open(path: str) -> np.ndarray:
+        opened.append(open_prepared(path))
+        return opened[-1]
+
+    def tell(case: dict[str, Any]) -> dict[str, Any]:
+        both.wait()
+        case["memory"] = [kilobytes(name, first) for name in ("Rss", "Pss", "Private_Clean", "Private_Dirty")]
+        both.wait()  # nobody closes it before the other has looked
+        return case
+
+    monkeypatch.setattr(read_prepared, "open_prepared", keep_open)
+    cases = SeededDataset([large_arrays[0]] * 2, Compose([LoadPreparedd("image"), tell]))
+    loader = DataLoader(cases, batch_size=1, num_workers=2, collate_fn=collate, multiprocessing_context="fork")
+    for batch in loader:
+        ((resident, own_part, *private),) = batch["memory"]
+        assert resident >= 4 * 1024 and own_part == pytest.approx(resident / 2, rel=0.02)
+        assert sum(private) < 0.02 * resident
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="the kernel does not tell")
+def test_a_process_that_has_read_all_arrays_holds_none(large_arrays) -> None:
+    """What is copied is one case at a time, as float32: 8 MB of the 160, given back behind it."""
+    memory = []
+
+    def tell(case: dict[str, Any]) -> dict[str, Any]:
+        gc.collect()
+        memory.append(sum(kilobytes(name) for name in ("Private_Clean", "Private_Dirty")) / 1024)
+        return case
+
+    for _ in DataLoader(SeededDataset(large_arrays, Compose([LoadPreparedd("image"), tell])), collate_fn=collate):
+        pass
+    assert len(memory) == 20 and max(memory) - memory[0] < 80  # the heap keeps some pages for later ones

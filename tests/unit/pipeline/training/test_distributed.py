@@ -41,6 +41,7 @@ def test_one_process_shares_with_nobody(monkeypatch) -> None:
     network = nn.Linear(1, 1)
     assert distributed.share(network) is network and distributed.is_first()
     assert (distributed.announced(), distributed.count(), distributed.own_number()) == (1, 1, 0)
+    assert distributed.share_of(3) == 3
     assert distributed.gather("mine") == ["mine"] and distributed.mean(torch.tensor(3.0)) == 3
     assert distributed.last_word(InputError("a line")) == "a line" and distributed.last_word(KeyError("a")) is None
     if not torch.cuda.is_available():
@@ -54,6 +55,16 @@ def test_more_processes_than_gpus_are_refused(monkeypatch) -> None:
     monkeypatch.setenv("LOCAL_RANK", "2")
     with pytest.raises(InputError, match="process 3 of this machine finds 2 GPUs; start torchrun with one process a"):
         distributed.device()
+
+
+@pytest.mark.parametrize("processes, batch_size, share", [(2, 4, 2), (4, 4, 1), (3, 4, None), (2, 1, None)])
+def test_a_step_is_shared_equally_or_not_at_all(monkeypatch, processes, batch_size, share) -> None:
+    monkeypatch.setattr(distributed, "count", lambda: processes)
+    if share is not None:
+        assert distributed.share_of(batch_size) == share
+    else:
+        with pytest.raises(InputError, match=f"batch_size {batch_size}: {processes} processes cannot share a step's"):
+            distributed.share_of(batch_size)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +82,7 @@ def shared(tiny_prepared, tiny_lesions, tiny_exams, tiny_crops, tiny_views, tmp_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", trainings.TRAININGS)
-def test_two_processes_learn_what_one_learns_from_twice_the_batch(shared, name, tmp_path) -> None:
+def test_two_processes_learn_what_one_learns(shared, name, tmp_path) -> None:
     """The same losses, step by step, to one in 10,000: sums are taken in another order."""
     accumulate = 2 if name == "doubly_deep" else 1  # exams differ in shape
     more = {"batch_size": 1, "cases_per_epoch": 2 * trainings.STEPS} if accumulate == 2 else {}

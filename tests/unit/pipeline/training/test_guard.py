@@ -135,20 +135,15 @@ def test_without_a_state_a_folder_may_be_used_for_another_run(begin) -> None:
     assert yaml.safe_load(begin("--lr", "0.2").read_text())["lr"] == 0.2
 
 
-def test_several_processes_share_a_step_as_one_or_others_would(begin, tmp_path, monkeypatch) -> None:
-    """Begun by two with four cases each: one process goes on with eight, four with two each; three with two do not."""
-    def started(processes: int, batch_size: int) -> None:
-        monkeypatch.setattr(distributed, "count", lambda: processes)
-        begin("--batch_size", batch_size)
-
-    started(2, 4)
+def test_a_run_goes_on_with_other_processes_but_not_with_another_batch(begin, tmp_path, monkeypatch) -> None:
+    """`batch_size` is a step's, of all processes together."""
+    begin("--batch_size", 4)
     (tmp_path / "out" / "resume.pt").touch()
-    started(1, 8)
-    started(4, 2)
-    assert yaml.safe_load(begin("--batch_size", 2).read_text())["processes"] == 4
-    with pytest.raises(InputError, match="holds a run with batch_size = 2, this one has 3"):
-        started(3, 3)
-    started(3, 2)  # the same command; a step has other cases then
+    for processes in (2, 4, 1):
+        monkeypatch.setattr(distributed, "count", lambda processes=processes: processes)
+        assert yaml.safe_load(begin("--batch_size", 4).read_text()).get("processes", 1) == processes
+    with pytest.raises(InputError, match="holds a run with batch_size = 4, this one has 2"):
+        begin("--batch_size", 2)
 
 
 def test_a_config_that_shares_nothing_is_refused_under_torchrun(begin, monkeypatch) -> None:

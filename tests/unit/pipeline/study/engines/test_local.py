@@ -140,6 +140,25 @@ def test_several_gpus_are_shared_out_by_those_that_the_scheduler_gave(tmp_path, 
     assert [(step.folder / "log.train.txt").read_text() for step in steps] == ["2\n", "5\n"]
 
 
+def test_several_processes_share_threads_and_gpus_of_a_run(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,5,7")
+    script = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'], os.environ['OMP_NUM_THREADS'])"
+    runner = Runner(None, processes=2)
+    runner.demand_gpus()
+    assert runner.jobs == 2  # the fifth is left over
+    for slot, processes in enumerate((2, 1)):
+        step = Step(f"{slot} fold 0 train", tmp_path / str(slot), [sys.executable, "-c", script], "k",
+                    processes=processes)
+        runner.run_chain([step], 8, "labels", slot)
+    assert [(tmp_path / str(slot) / "log.train.txt").read_text() for slot in (0, 1)] == ["0,1 4\n", "2,5 8\n"]
+    with pytest.raises(InputError, match="--processes 6: a process takes a GPU, and this machine has 5; give as many"):
+        Runner(None, processes=6).demand_gpus()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr("pipeline.study.engines.local.cores", lambda: 4)
+    assert Runner(None, processes=2).jobs == 2 and Runner(None, processes=8).jobs == 1
+    Runner(None, processes=8).demand_gpus()  # of CPU processes there may be any number
+
+
 def test_a_worker_whose_master_was_killed_is_not_joined_by_another(tmp_path) -> None:
     step = command(tmp_path / "1", "one", seconds=3)
     script = ("import sys; from pathlib import Path; from pipeline.study.engines.local import Runner\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from commands import ROOT
 
 from pipeline.__main__ import main
 from pipeline.errors import InputError
@@ -69,6 +71,30 @@ def test_an_array_as_long_as_there_are_runs_waits_for_the_preparation(tiny_cohor
     assert Path(option(chains, "output")).parent.is_dir()  # sbatch makes no folders
 
 
+@pytest.mark.parametrize("more, gpus", [
+    ((), ["--gres=gpu:2"]), (("--gpus", "4"), ["--gres=gpu:4"]), (("--gpus", "0"), [])])
+def test_a_task_gets_a_gpu_for_each_process_that_trains(tiny_cohort, tmp_path, calls, more, gpus) -> None:
+    study(tiny_cohort, tmp_path / "run", "--processes", "2", *more)
+    prepare, chains, combine = calls()
+    assert [word for word in chains if word.startswith("--gres")] == gpus and "--processes 2" in chains[-1]
+    assert not any(word.startswith("--gres") for word in [*prepare, *combine])
+
+
+def test_an_array_in_front_prepares_the_exams_and_one_job_behind_it_the_rest_and_the_list(
+        tiny_cohort, tmp_path, calls, capsys) -> None:
+    assert study(tiny_cohort, tmp_path / "run", "--prepare-tasks", "3") == 0
+    exams, prepare, chains, combine = calls()
+    assert option(exams, "array") == "0-2" and not any(word.startswith(("--gres", "--dependency")) for word in exams)
+    words = shlex.split(exams[-1].removeprefix("--wrap=").replace("$SLURM_ARRAY_TASK_ID", "2"))
+    assert words[0] == "exec" and words[-3:] == ["--prepare-only", "--shard", "2/3"]
+    assert option(prepare, "dependency") == "afterany:100"  # what a task left undone is done there, or named
+    assert "--prepare-only" in prepare[-1] and "--shard" not in prepare[-1]
+    assert option(chains, "dependency") == "afterok:101" and option(combine, "dependency") == "afterany:102"
+    assert "exams: job 100, 3 tasks\nprepare: job 101\n" in capsys.readouterr().out
+    assert study(tiny_cohort, tmp_path / "run", "--prepare-tasks", "99", "--print") == 0
+    assert f"--array=0-{len(tiny_cohort.load().exams) - 1} " in capsys.readouterr().out.splitlines()[0]
+
+
 def test_the_shell_of_a_job_fills_in_its_number(tiny_cohort, tmp_path, calls) -> None:
     study(tiny_cohort, tmp_path / "a run's", "--print", "--gpus", "0", "--cores", "2", "--memory", "4")
     assert calls() == []
@@ -123,3 +149,23 @@ def test_a_job_whose_time_is_nearly_over_goes_back_but_not_for_ever(calls, monke
 @pytest.mark.parametrize("which, said", [([0], "0"), ([0, 1], "0-1"), ([0, 1, 2, 5, 7, 8], "0-2,5,7-8")])
 def test_numbers_of_an_array(which, said) -> None:
     assert _numbers(which) == said
+
+
+def test_the_commands_of_the_how_to_run_as_they_stand(tiny_cohort, calls, monkeypatch) -> None:
+    """Beside SLURM's stand-in; what prepares on this machine is printed, and the report has tests of its own."""
+    page = (ROOT / "docs" / "how_to" / "run_on_a_cluster.md").read_text().replace("\\\n", " ")
+    blocks = [block for _, block in re.findall(r"^( *)```sh\n(.*?)^\1```", page, re.MULTILINE | re.DOTALL)]
+    commands = [shlex.split(line) for block in blocks for line in block.splitlines()]
+    monkeypatch.chdir(tiny_cohort.folder)
+    for name in ("bundles", "docker"):
+        Path(name).symlink_to(ROOT / name)
+    for words in commands:
+        if words[0] == "sbatch":
+            assert words[1] == "--array=0-14" and Path(words[2]).is_file()  # three variants in five folds
+        elif words[3] != "report":
+            assert words[:4] == ["python", "-m", "pipeline", "study"]
+            assert main([*words[3:], *(["--print"] if "--prepare-only" in words else [])]) == 0
+    assert [words[3] for words in commands if words[0] == "python"] == ["study"] * 6 + ["report"]
+    assert [option(call, "job-name").rpartition("-")[2] for call in calls()] == [
+        "exams", *["prepare", "chains", "combine"] * 4]
+    assert option(calls()[0], "array") == "0-9" and option(calls()[2], "array") == "0-8"  # here three folds

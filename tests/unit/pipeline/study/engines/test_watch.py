@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipeline.study.engines.watch import Running, Watch, clock, remaining
+from pipeline.study.engines.watch import Running, Watch, clock, last_words, remaining
 
 BAR = "prepare:  50%|█████     | 120/240 [01:00<01:02,  1.9exam/s]"
 
@@ -98,3 +98,37 @@ def test_what_is_left_goes_by_steps_of_the_same_kind(finished, waiting, jobs, se
 
 def test_times_as_people_say_them() -> None:
     assert [clock(s) for s in (5, 89.4, 90, 3600, 7200)] == ["5 s", "89 s", "2 min", "60 min", "2.0 h"]
+
+
+ENDED = """E1122 02:58:07.338000 5953 torch/distributed/elastic/multiprocessing/api.py:1002] failed (exitcode: -9)
+torch.distributed.elastic.multiprocessing.errors.ChildFailedError:
+============================================================
+Failures:
+[1]:
+  rank      : 0 (local_rank: 0)
+  exitcode  : 143 (pid: 6081)
+  traceback : To enable traceback see: https://pytorch.org/docs/stable/elastic/errors.html
+------------------------------------------------------------
+Root Cause (first observed failure):
+[0]:
+  host      : localhost
+  rank      : 1 (local_rank: 1)
+  exitcode  : {} (pid: 6082)
+  error_file: <N/A>
+  traceback : {}
+============================================================
+"""
+UNKNOWN = "To enable traceback see: https://pytorch.org/docs/stable/elastic/errors.html"
+
+
+@pytest.mark.parametrize("said, wanted", [
+    ("error: no such thing\nTerminated\n", "no such thing"), ("one\ntwo\n", "two"), ("", "no output"),
+    ("[rank1]: error: no such thing\n" + ENDED.format(1, UNKNOWN), "no such thing"),
+    ("[rank1]: ValueError: five\n" + ENDED.format(1, UNKNOWN), "[rank1]: ValueError: five"),
+    ("[rank0]: error: another process of this run has ended\n" + ENDED.format("-9", "Signal 9 (SIGKILL) received by"),
+     "process 2 of those that train together was ended by Signal 9 (SIGKILL)")])
+def test_what_a_step_said_last_behind_what_it_said_in_an_earlier_try(tmp_path, said, wanted) -> None:
+    """torchrun's table, as it wrote it, ends every log of several processes."""
+    log = tmp_path / "log"
+    log.write_text("error: before\n" + said)
+    assert last_words(log, len("error: before\n")) == wanted
