@@ -292,8 +292,7 @@ def test_handlers_are_a_literal_list_in_the_order_that_resuming_needs(bundle) ->
         "optimizer": "@optimizer", **({"scheduler": "@lr_scheduler"} if scheduled else {}),
         "evaluator": "@validate#evaluator", "output_dir": "@output_dir", "ckpt_dir": "@ckpt_dir",
         "model_name": "@model_name", **({"patience": "@patience"} if keep == "best" else {}),
-        "precision": "@precision", "resume": "@resume", "quiet": "@quiet",
-        **({"best_epochs": "@best_epochs"} if "best_epochs" in train else {})}
+        "precision": "@precision", "resume": "@resume", "quiet": "@quiet"}
 
 
 @pytest.mark.parametrize("path", [p for p in CONFIGS if p.read_text().startswith("# Overlay")],
