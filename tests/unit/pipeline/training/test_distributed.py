@@ -102,7 +102,8 @@ def test_two_processes_train_one_detector(shared, name) -> None:
     kept = {path.name: torch.load(path, weights_only=True) for path in (shared / name).glob("model*.pt")}
     assert set(kept) == {"model.pt", "model_epoch1.pt", "model_epoch2.pt"}
     one, two = kept["model_epoch1.pt"], kept["model_epoch2.pt"]
-    assert all(torch.isfinite(two[key]).all() for key in two) and any(not torch.equal(one[key], two[key]) for key in one)
+    assert all(torch.isfinite(tensor).all() for tensor in two.values())
+    assert any(not torch.equal(one[key], two[key]) for key in one)
     best = kept["model.pt"]
     assert all(torch.equal(best[key], kept[f"model_epoch{first['best'][0]}.pt"][key]) for key in best)
 
