@@ -38,7 +38,7 @@ class BestEpochs:
         metric = float(state.metrics[state.key_metric_name])
         if not math.isfinite(metric):
             return None
-        better: Any = self.evaluator.metric_cmp_fn  # type: ignore[attr-defined]  # of MONAI's engines
+        better: Any = self.evaluator.metric_cmp_fn  # of MONAI's engines
         place = next((i for i, (_, other) in enumerate(self.ranked) if better(metric, other)), len(self.ranked))
         self.ranked.insert(place, [epoch, metric])
         del self.ranked[self.count:]

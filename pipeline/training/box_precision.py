@@ -51,9 +51,11 @@ class BoxPrecision(Metric):
 
     def compute(self) -> float:
         parts = distributed.gather((self.scores, self.results, self.lesions))
-        scores, results, lesions = ({label: [each for part in parts for each in part[i][label]] for label in CLASSES}
-                                    for i in range(3))
-        known = [label for label in CLASSES if sum(lesions[label])]
-        values = [AveragePrecision(scores[label], results[label], lesions[label])(
-            np.ones((1, len(lesions[label]))))[0] for label in known]
+        values = []
+        for label in CLASSES:
+            scores = [each for part in parts for each in part[0][label]]
+            results = [each for part in parts for each in part[1][label]]
+            lesions = [count for part in parts for count in part[2][label]]
+            if sum(lesions):
+                values.append(AveragePrecision(scores, results, lesions)(np.ones((1, len(lesions))))[0])
         return float(np.mean(values)) if values else math.nan
