@@ -27,6 +27,7 @@ class Breasts:
     name = "breasts"
     kept: tuple[str, ...] = ("scales", "shifts")
     partial = False
+    outlining: tuple[str, ...] = (MASK,)
 
     def files(self, channels: Sequence[str]) -> Sequence[str]:
         return [*channels, MASK]

@@ -20,6 +20,7 @@ class LesionSlices:
     name = "lesions"
     kept: tuple[str, ...] = ("left_out", "padded", "missing")
     partial = True
+    outlining: tuple[str, ...] = ()
 
     def files(self, channels: Sequence[str]) -> Sequence[str]:
         return [*(c for c in channels if c != "sub"), MASK]

@@ -63,18 +63,19 @@ def plane_picture(image: np.ndarray, heat: np.ndarray, lesions: Sequence[Sequenc
     }
 
 
-def save_slices(folder: Path, row: Mapping[str, Any], image: np.ndarray, heat: np.ndarray,
+def save_slices(folder: Path, row: Mapping[str, Any], image: np.ndarray, heat: np.ndarray | None,
                 lesions: Sequence[Sequence[float]], grid: Grid, exam: Mapping[str, Any] | None,
-                mirrored: bool = False) -> None:
-    """All slices of a breast's map for the page with every exam, anterior up, under the numbers of the exam's own file.
+                mirrored: bool = False, boxes: np.ndarray | None = None) -> None:
+    """All slices of a breast for the page with every exam, anterior up, under the numbers of the exam's own file.
 
     Args:
         folder: of the evaluation.
         row: of `predictions.csv`, for the names.
-        image, heat, mirrored: as `plane_picture` takes them.
+        image, heat, mirrored: as `plane_picture` takes them; no heat where there are boxes.
         lesions: voxel x, y, z and malignant of each.
         grid: of image and heat.
         exam: `shape` and `affine` of the exam as its files have it; None where they are not known.
+        boxes: of a detector, `(n, 8)`: voxel x, y, z of both corners, ends not included, malignant and score.
     """
     numbers, total = None, 0
     if exam is not None:
@@ -84,7 +85,11 @@ def save_slices(folder: Path, row: Mapping[str, Any], image: np.ndarray, heat: n
     columns = slice(None, None, -1 if mirrored else 1)
     right, front = grid.shape[0] - 1, grid.shape[1] - 1
     shown = np.clip(image / max(np.percentile(image, 99.8), 1e-6), 0, 1)
+    if boxes is not None:
+        x, y, z, x1, y1, z1, *told = np.asarray(boxes, float).reshape(-1, 8).T
+        boxes = np.stack([right + 1 - x1 if mirrored else x, front + 1 - y1, x1 - x, y1 - y, z, z1 - 1, *told], axis=1)
     save_stack(folder, {"exam_id": row["exam_id"], "side": row["side"]}, shown.transpose(2, 1, 0)[:, ::-1, columns],
-               heat.transpose(2, 1, 0)[:, ::-1, columns],
+               None if heat is None else heat.transpose(2, 1, 0)[:, ::-1, columns],
                [(right - x if mirrored else x, front - y, z) for x, y, z, _ in lesions],
-               [int(malignant) for *_, malignant in lesions], numbers, total, float(grid.spacing[1] / grid.spacing[0]))
+               [int(malignant) for *_, malignant in lesions], numbers, total, float(grid.spacing[1] / grid.spacing[0]),
+               boxes)

@@ -29,6 +29,7 @@ class WholeExams:
     name = "exams"
     kept: tuple[str, ...] = ("scales", "phases", "missing")
     partial = True
+    outlining: tuple[str, ...] = ()
 
     def files(self, channels: Sequence[str]) -> Sequence[str]:
         return channels

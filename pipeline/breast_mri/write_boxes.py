@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from ignite.engine import Engine
 
-from pipeline.breast_mri.map_records import plane_picture, pointing
+from pipeline.breast_mri.map_records import plane_picture, pointing, save_slices
 from pipeline.breast_mri.write_maps import MapWriter
 from pipeline.explain.evidence import body_mask
 from pipeline.files.atomic import write_table
@@ -24,11 +24,11 @@ OUTCOMES = {FOUND: "found", NEITHER: "again", FALSE: "false"}  # again: on a les
 PLACE = ("x_mm", "y_mm", "z_mm", "size_x_mm", "size_y_mm", "size_z_mm")
 DETECTIONS = ("exam_id", "side", "split", "class", "score", *PLACE, "iou", "outcome")
 OUTLINES = ("exam_id", "side", "split", "class", *PLACE)
-_SHOWN = 0.1  # boxes of a lower score are not in the gallery
+_SHOWN = 0.1  # boxes of a lower score are in no picture
 
 
 class WriteBoxes(MapWriter):
-    """Writes `predictions.csv`, `detections.csv`, `outlines.csv`, `localisation.csv` and `maps/*.npz`.
+    """Writes `predictions.csv`, `detections.csv`, `outlines.csv`, `localisation.csv`, `maps/*.npz` and `stacks/*.npz`.
 
     A breast's score is its highest malignant confidence, 0 without a box (paper, §3.2). `detections.csv` has a row a
     box: its class, its confidence, its centre in RAS mm and its extent in mm along the breast's axes, and where lesions
@@ -42,12 +42,13 @@ class WriteBoxes(MapWriter):
         output_dir, fold, maps, radius_mm: as of `pipeline.breast_mri.write_maps.MapWriter`.
         shown: the channel that the gallery shows.
         iou: overlap from which a box finds a lesion.
+        stacks: keep all slices of every test breast with its boxes, `stacks/*.npz`, for the page with every exam.
     """
 
     def __init__(self, output_dir: Path | str, fold: int, shown: int = 0, maps: int = 8, radius_mm: float = 20.0,
-                 iou: float = 0.1) -> None:
+                 iou: float = 0.1, stacks: bool = False) -> None:
         super().__init__(output_dir, fold, maps, radius_mm)
-        self.shown, self.iou = int(shown), float(iou)
+        self.shown, self.iou, self.stacks = int(shown), float(iou), bool(stacks)
         self.detections: list[dict[str, Any]] = []
         self.outlines: list[dict[str, Any]] = []
 
@@ -67,6 +68,11 @@ class WriteBoxes(MapWriter):
             if row["split"] == "test":
                 best = boxes[labels == MALIGNANT][np.argsort(-scores[labels == MALIGNANT], kind="stable")[:1]]
                 self._collect_map(row, batch["image"][i], (boxes, labels, scores), best, batch["lesions"][i], grid)
+                if self.stacks:
+                    sure = scores >= _SHOWN
+                    told = np.column_stack([boxes, labels == MALIGNANT, scores])[sure]
+                    save_slices(self.folder, row, self._shown(batch["image"][i]), None, batch["lesions"][i], grid,
+                                batch.get("exam_grid", {i: None})[i], boxes=told)
 
     def _collect_boxes(self, row: Mapping[str, Any], boxes: np.ndarray, labels: np.ndarray, scores: np.ndarray,
                        targets: Mapping[str, Any], grid: Grid) -> None:
@@ -94,7 +100,7 @@ class WriteBoxes(MapWriter):
                                **pointing(peak, body, grid, malignant, self.radius_mm)})
         if len(self.kept) < self.maps:
             z = round(malignant[0][2] if malignant else float(middle[0, 2]) if len(best) else grid.shape[2] // 2)
-            shown = image[min(self.shown, len(image) - 1)].float().cpu().numpy()
+            shown = self._shown(image)
             boxes, labels, scores = found
             here = (boxes[:, 2] <= z) & (boxes[:, 5] > z) & (scores >= _SHOWN)
             rows = grid.shape[1]
@@ -103,6 +109,9 @@ class WriteBoxes(MapWriter):
                 "boxes": np.stack([rows - boxes[here, 4], boxes[here, 0], rows - boxes[here, 1], boxes[here, 3]], 1),
                 "box_malignant": labels[here] == MALIGNANT, "box_score": scores[here],
                 **{name: row[name] for name in ("label", "score", "exam_id", "side")}}
+
+    def _shown(self, image: Any) -> np.ndarray:
+        return np.asarray(image[min(self.shown, len(image) - 1)].float().cpu().numpy())
 
     def write(self, engine: Engine) -> None:
         write_table(self.folder / "detections.csv", self.detections, DETECTIONS)

@@ -25,6 +25,7 @@ class CenterCrops:
     name = "crops"
     kept: tuple[str, ...] = ("padded",)
     partial = False
+    outlining: tuple[str, ...] = ()
 
     def files(self, channels: Sequence[str]) -> Sequence[str]:
         return channels

@@ -1,4 +1,4 @@
-"""All slices of a scored case as a person looks at them: image, heat and marked centres, kept small."""
+"""All slices of a scored case as a person looks at them: image, heat or boxes, and marked centres, kept small."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ class Stack:
         numbers: `(slices,)` the slices as the exam's own file counts them, from 0.
         total: how many slices that file has; 0 where it is not known, and `numbers` count what is here.
         aspect: a pixel's height over its width.
+        boxes: `(n, 8)` of a detector's: column and row of a corner, width and height (edges of pixels, the first at 0),
+            first and last slice, malignant, score; None where it is no detector's case.
     """
 
     names: dict[str, str]
@@ -41,12 +43,17 @@ class Stack:
     numbers: np.ndarray
     total: int = 0
     aspect: float = 1.0
+    boxes: np.ndarray | None = None
 
     def shown(self) -> int:
-        """The slice to begin with: of a malignant centre, else of any, else the hottest, else the middle one."""
+        """The slice to begin with: of a malignant centre, else of any, else the hottest or the middle of the surest box
+        (of a malignant one where there is any), else the middle one."""
         for of in (self.points[self.malignant > 0], self.points):
             if len(of):
                 return int(of[0][2])
+        if self.boxes is not None and len(self.boxes):
+            surest = max(self.boxes.tolist(), key=lambda box: box[6:])
+            return int((surest[4] + surest[5]) // 2)
         if self.heat is not None and self.heat.any():
             return int(self.heat.reshape(len(self.heat), -1).max(axis=1).argmax())
         return len(self.image) // 2
@@ -54,7 +61,8 @@ class Stack:
 
 def save_stack(folder: Path | str, names: Mapping[str, Any], image: np.ndarray, heat: np.ndarray | None,
                points: Sequence[Sequence[float]] = (), malignant: Sequence[int] = (),
-               numbers: Sequence[int] | None = None, total: int = 0, aspect: float = 1.0) -> None:
+               numbers: Sequence[int] | None = None, total: int = 0, aspect: float = 1.0,
+               boxes: np.ndarray | None = None) -> None:
     """Write a case's slices under an evaluation's folder.
 
     Args:
@@ -63,19 +71,24 @@ def save_stack(folder: Path | str, names: Mapping[str, Any], image: np.ndarray, 
         image, heat: `(slices, rows, columns)` in 0–1, turned for display; `heat` None where there is no map.
         points: `(n, 3)` column, row and slice of marked centres.
         malignant: of each point.
-        numbers, total, aspect: as of `Stack`.
+        numbers, total, aspect, boxes: as of `Stack`, of these slices and pixels.
     """
     kept = np.unique(np.linspace(0, len(image) - 1, min(len(image), MOST_SLICES)).round().astype(int))
     step = -(-max(image.shape[1:]) // MOST_PIXELS)
     at = np.asarray(points, float).reshape(-1, 3)
     at = np.column_stack([(at[:, :2] + 0.5) / step - 0.5, np.abs(at[:, 2:] - kept).argmin(axis=1)])
+    if boxes is not None:
+        boxes = np.asarray(boxes, np.float32).reshape(-1, 8).copy()
+        boxes[:, :4] /= step
+        boxes[:, 4:6] = np.abs(boxes[:, 4:6, None] - kept).argmin(axis=2)
     counted = np.arange(len(image)) if numbers is None else np.asarray(numbers)
     names = {key: str(value) for key, value in names.items()}
     write_arrays(
         stack_path(folder, names),
         image=_bytes(image[kept], step), heat=_bytes(heat[kept], step) if heat is not None else np.zeros(0, np.uint8),
         points=at.astype(np.float32), malignant=np.asarray(malignant, np.uint8), numbers=counted[kept],
-        total=int(total), aspect=float(aspect), **{f"name_{key}": value for key, value in names.items()})
+        total=int(total), aspect=float(aspect), **({} if boxes is None else {"boxes": boxes}),
+        **{f"name_{key}": value for key, value in names.items()})
 
 
 def stack_path(folder: Path | str, names: Mapping[str, Any]) -> Path:
@@ -97,7 +110,7 @@ def load_stack(path: Path) -> Stack:
             raise ValueError("its slices are not of one shape")
         return Stack({key.removeprefix("name_"): str(value) for key, value in content.items() if key[:5] == "name_"},
                      content["image"], heat, content["points"].reshape(-1, 3), content["malignant"],
-                     content["numbers"], int(content["total"]), float(content["aspect"]))
+                     content["numbers"], int(content["total"]), float(content["aspect"]), content.get("boxes"))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path.name}: not slices of a scored case ({error}); evaluate again") from None
 

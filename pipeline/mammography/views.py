@@ -29,6 +29,7 @@ class Views:
     name = "images"
     kept: tuple[str, ...] = ()
     partial = True
+    outlining: tuple[str, ...] = ()
 
     def __init__(self, boxes: Boxes | None = None) -> None:
         self.boxes = boxes or {}

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from pipeline.errors import InputError
-from pipeline.files.receipts import read_receipt
+from pipeline.files.receipts import digest, read_receipt
 
 WEIGHTS = "weights"  # kind of their receipts
 ORIGIN = ("fold", "assignment")  # what receipts of weights and cases both say
@@ -78,6 +78,20 @@ def _refuse(network: nn.Module, differences: Any) -> None:
         if wrong := [name for name in names if not name.endswith(".num_batches_tracked")]:
             raise InputError(f"the weights {what} {wrong[0]}: they are another network's; use the settings (channels, "
                              "sizes, overlays) they were trained with", code="other_network")
+
+
+def epoch_files(checkpoint: Path | str) -> list[Path]:
+    """Weights of single epochs beside the best model's, `model_epoch7.pt` beside `model.pt`, the first epoch first."""
+    path, start = Path(checkpoint), f"{Path(checkpoint).stem}_epoch"
+    found = {each.stem.removeprefix(start): each for each in path.parent.glob(f"{start}*{path.suffix}")}
+    return [found[epoch] for epoch in sorted(filter(str.isdecimal, found), key=int)]
+
+
+def other_epochs(checkpoint: Path | str) -> list[Path]:
+    """What `best_epochs` kept of a training beside its best model: the epoch that this model is of left out."""
+    others = epoch_files(checkpoint)
+    own = digest(checkpoint) if others and Path(checkpoint).is_file() else None
+    return [path for path in others if digest(path) != own]
 
 
 def _demand_fold(path: Path, receipt: Mapping[str, Any] | None, case: Mapping[str, Any]) -> None:

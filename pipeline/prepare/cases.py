@@ -56,6 +56,22 @@ def load(folder: Path | str) -> dict[str, Any]:
     return content
 
 
+def inputs_digest(folder: Path | str, outlines: bool = False) -> str:
+    """Digest of labels, folds, parameters and the sources' content: what results depend on.
+
+    Args:
+        folder: of a prepared dataset.
+        outlines: of lesions' masks and sizes too. Without them the digest is that of the same exams before there were
+            any: who takes none does nothing again when masks are added.
+    """
+    content = json.loads((Path(folder) / LIST).read_text(encoding="utf-8"))
+    if outlines:
+        return str(content["digest"])
+    bare = {name: [{k: v for k, v in case.items() if k != "outlines"} for case in value]
+            if isinstance(value, list) else value for name, value in content.items() if name not in _ASIDE}
+    return digest_of({name: value for name, value in bare.items() if name != "digest"})
+
+
 def assignment(content: Mapping[str, Any], unit: str) -> str:
     """Digest of which patients a fold trains on, validates and tests: what weights must not be mixed over.
 

@@ -174,7 +174,7 @@ def _collect(source: Datalist, exams: Sequence[Exam], records: Path, parameters:
         cases += [{**about, **case, "sha256": digests[case["image"]]} for case in unit.cases(exam, record)]
     unit.tell(cases, list(told.values()))
     sources = [[name, files[image]["sha256"]] for name, record in sorted(told.items())
-               for files in [record["sources"]] for image in sorted(files)]
+               for files in [record["sources"]] for image in sorted(files) if image not in unit.outlining]
     return {
         "schema": prepared.SCHEMA,
         "name": source.name,

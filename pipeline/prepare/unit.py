@@ -23,12 +23,14 @@ class Unit(Protocol):
         name: of the list of cases in `prepared.json`.
         kept: what of the result's meta goes to the exam's record.
         partial: whether an exam may lack a contrast. A lesion mask it may always lack.
+        outlining: images that say nothing but what a case tells under `outlines`.
     """
 
     modality: str
     name: str
     kept: tuple[str, ...]
     partial: bool  # an exam may lack a contrast
+    outlining: tuple[str, ...]
 
     def files(self, channels: Sequence[str]) -> Sequence[str]:
         """Images of an exam that are read."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from pipeline import __version__
 from pipeline.explain.stacks import FOLDER, Stack, load_stack
@@ -29,7 +29,8 @@ from pipeline.report.tasks import by_task
 
 PAGE, PICTURES = "exams.html", "exams"
 _THUMB = 96  # pixels of a thumbnail's longer side
-_LOOK = "1"  # of the pictures; another one draws all again
+_LOOK = "2"  # of the pictures; another one draws all again
+_COLOURS = ("#7fd4ff", "#ff9d5c")  # of benign and malignant, as in the report's gallery
 _GAIN = (0.8, 0.7)  # how strongly heat covers the image, as in the report's gallery
 
 
@@ -50,8 +51,8 @@ def write_exams(run: Run, metrics: Mapping[str, Any]) -> Path:
     fresh: set[str] = set()
     for row in rows:
         row["pictures"] = []
-        for path in row.pop("stacks"):
-            shown = _draw(path, folder)
+        for path, label in row.pop("stacks").items():
+            shown = _draw(path, folder, label)
             fresh.add(shown["file"])
             row["pictures"].append(len(pictures))
             pictures.append(shown)
@@ -80,10 +81,11 @@ def cases(run: Run, metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     Returns:
         by case: names, `label`, `fold`, `split`, `scores` of the variants, their `calls` (1, 0, or None without a
         threshold), their `surprise` (0 to 1: the share of the same fold's cases of the other class that a malignant
-        case ranks below, or a negative one above), `readers`, `groups`, and paths of its `stacks`.
+        case ranks below, or a negative one above), `readers`, `groups`, and paths of its `stacks`, with their variants'
+        labels.
     """
     found: dict[tuple[str, ...], dict[str, Any]] = {}
-    stacks = dict(_stacks(run))
+    stacks = list(_stacks(run))
     parts = [(fold, "test") for fold in run.folds] + [(fold, "validation") for fold in run.folds]
     if run.final:
         parts.insert(0, (run.tested[0], "test"))
@@ -142,27 +144,32 @@ def _plain(value: Any) -> float | None:
     return None if value is None or not np.isfinite(value) else round(float(value), 4)
 
 
-def _stacks(run: Run) -> Iterator[tuple[Path, dict[str, str]]]:
-    """Stored slices of the variants, each with the names of its case; of several variants' the first one's."""
-    seen: set[tuple[tuple[str, str], ...]] = set()
+def _stacks(run: Run) -> Iterator[tuple[Path, dict[str, str], str]]:
+    """Stored slices of the variants, each with the names of its case and the variant's label.
+
+    Of several variants' maps those of the first, and beside them every detector's boxes.
+    """
+    seen: set[Any] = set()
     for name in run.variants:
+        label = run.study["variants"][name].get("label", name)
         for fold in run.tested:
             place = run.place(name, fold)
             for path in sorted([*place.glob(f"{FOLDER}/*.npz"), *place.glob(f"*/{FOLDER}/*.npz")]):
-                names = load_stack(path).names
-                if (key := tuple(sorted(names.items()))) not in seen:
+                stack = load_stack(path)
+                key = (tuple(sorted(stack.names.items())), None if stack.boxes is None else name)
+                if key not in seen:
                     seen.add(key)
-                    yield path, names
+                    yield path, stack.names, label
 
 
-def _of_case(stacks: Mapping[Path, Mapping[str, str]], names: Mapping[str, str]) -> list[Path]:
+def _of_case(stacks: Iterable[tuple[Path, Mapping[str, str], str]], names: Mapping[str, str]) -> dict[Path, str]:
     """The slices whose names agree with a case's as far as the case has them: an exam's four views, say."""
-    return [path for path, own in stacks.items()
-            if all(own.get(key) == value for key, value in names.items() if value and key in own)]
+    return {path: label for path, own, label in stacks
+            if all(own.get(key) == value for key, value in names.items() if value and key in own)}
 
 
-def _draw(path: Path, folder: Path) -> dict[str, Any]:
-    """The pictures of one file of slices; strips hold them one below the other."""
+def _draw(path: Path, folder: Path, label: str) -> dict[str, Any]:
+    """The pictures of one file of slices of a variant; strips hold them one below the other."""
     stack = load_stack(path)
     state = path.stat()
     name = hashlib.sha256(f"{_LOOK} {path} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:16]
@@ -173,11 +180,14 @@ def _draw(path: Path, folder: Path) -> dict[str, Any]:
             _save(_coloured(stack.heat.reshape(-1, columns)), folder / f"{name}_heat.png", transparency=_alpha())
         _save(_thumbnail(stack, shown), folder / f"{name}_thumb.jpg", quality=80)
     return {
-        "file": name, "name": stack.names.get("image_id", ""), "slices": count, "rows": rows, "columns": columns,
+        "file": name, "name": stack.names.get("image_id", ""), "variant": label, "slices": count, "rows": rows,
+        "columns": columns,
         "aspect": round(stack.aspect, 4), "numbers": stack.numbers.tolist(), "total": stack.total,
         "heat": stack.heat is not None, "hot": bool(stack.heat is not None and stack.heat.any()), "shown": shown,
         "points": [[round(float(x), 1), round(float(y), 1), int(z), int(kind)]
                    for (x, y, z), kind in zip(stack.points, stack.malignant, strict=True)],
+        **({} if stack.boxes is None else {"boxes": [
+            [*(round(v, 1) for v in box[:4]), *map(int, box[4:7]), round(box[7], 3)] for box in stack.boxes.tolist()]}),
     }
 
 
@@ -201,8 +211,14 @@ def _thumbnail(stack: Stack, shown: int) -> Image.Image:
         grey = (1 - strength) * grey + strength * colormaps[MAP](heat)[:, :, :3]
     rows, columns = grey.shape[0] * stack.aspect, grey.shape[1]
     zoom = _THUMB / max(rows, columns)
-    return Image.fromarray((grey * 255).round().astype(np.uint8)).resize(
+    small = Image.fromarray((grey * 255).round().astype(np.uint8)).resize(
         (max(round(columns * zoom), 1), max(round(rows * zoom), 1)), Image.Resampling.BILINEAR)
+    pen = ImageDraw.Draw(small)
+    for x, y, width, height, first, last, malignant, _ in () if stack.boxes is None else stack.boxes.tolist():
+        if first <= shown <= last:
+            corners = x, y * stack.aspect, x + width - 1, (y + height) * stack.aspect - 1
+            pen.rectangle([round(v * zoom) for v in corners], outline=_COLOURS[int(malignant)])
+    return small
 
 
 def _save(image: Image.Image, path: Path, **options: Any) -> None:

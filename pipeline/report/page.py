@@ -135,7 +135,8 @@ def summary_text(study: dict[str, Any], metrics: dict[str, Any]) -> str:
     """One paragraph: on what, how much of it, and what came out."""
     data, unit = study["dataset"], study["unit"]
     first = next(iter(metrics["variants"].values()))
-    kind = "synthetic images, drawn by a program and not taken of patients" if data.get("synthetic") else None
+    program = f"a program ({data['drawn_by']})" if data.get("drawn_by") else "a program"
+    kind = f"synthetic images, drawn by {program} and not taken of patients" if data.get("synthetic") else None
     words = [f"Data: {data['name']}" + (f", {kind}." if kind else ".") if "name" in data
              else f"Data: {kind}." if kind else ""]
     known = {key: count_text(data[key]) for key in ("exams", "patients", "breasts", "malignant")

@@ -20,8 +20,9 @@ from pipeline import __version__
 from pipeline.errors import InputError, one_line
 from pipeline.files.archives import zip_folder
 from pipeline.files.atomic import write_bytes, write_text
+from pipeline.networks.checkpoint import other_epochs
 from pipeline.serve import card
-from pipeline.serve.trained import Trained, read_trained, receipt_of, weight_names
+from pipeline.serve.trained import Trained, merged, read_trained, receipt_of, weight_names
 from pipeline.serve.wheel import wheel
 from pipeline.study.plan import read_config
 from pipeline.training.settings import check_settings
@@ -48,8 +49,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Write the folder; returns 0."""
-    from monai.bundle import ConfigParser  # slow to import
-
     if args.url and not re.fullmatch(r"https?://[^\s\"\\\\]+", args.url):
         raise InputError(f"--url {args.url[:60]}: give an address that begins with https://")
     configs = args.bundle / "configs"
@@ -58,24 +57,26 @@ def main(args: argparse.Namespace) -> int:
     for path in args.overlay:
         if not path.is_file():
             raise InputError(f"{path.name}: no such file; check its name")
-    inference = ConfigParser.load_config_files([str(p) for p in [configs / "inference.yaml", *args.overlay]])
-    trained = _trained(args, inference)
+    trained = _trained(args)
     with _placed(args.output, args.bundle.resolve().name) as work:
-        _write(work, args.bundle, inference, trained, args.url)
+        _write(work, args.bundle, trained, args.url)
         _check(work)
     config = args.output if args.output.suffix == ".zip" else args.output / args.bundle.resolve().name
     print(f"exported: {config}; try it: python -m pipeline predict {config} EXAM -o OUT")
     return 0
 
 
-def _trained(args: argparse.Namespace, inference: Mapping[str, Any]) -> Trained:
+def _trained(args: argparse.Namespace) -> Trained:
     if (args.run is None) == (not args.weights):
         raise InputError("give either --run, the folder of a study, or --weights NAME=FILE")
     if args.run is not None:
         if args.overlay:
             raise InputError("--overlay goes with --weights: --run says itself what it was trained with")
-        return read_trained(args.bundle, args.run, args.variant, args.fold, inference)
-    names = weight_names(inference)
+        return read_trained(args.bundle, args.run, args.variant, args.fold)
+    configs = args.bundle / "configs"
+    files = {name: [configs / f"{name}.yaml"] for name in ("inference", "train", "evaluate", "prepare")}
+    files["inference"] += args.overlay
+    names = weight_names(merged(files["inference"]))
     given = dict(word.partition("=")[::2] for word in args.weights)
     if wrong := [word for word in args.weights if "=" not in word] + sorted(set(given) - set(names)):
         raise InputError(f"--weights {wrong[0]}: give NAME=FILE with NAME one of {', '.join(names)}")
@@ -84,8 +85,8 @@ def _trained(args: argparse.Namespace, inference: Mapping[str, Any]) -> Trained:
     weights = {name: Path(given[name]) for name in names}
     if lost := [path for path in weights.values() if not path.is_file()]:
         raise InputError(f"{lost[0].name}: no such file; check its name")
-    configs = args.bundle / "configs"
-    return Trained(weights, configs={n: ([configs / f"{n}.yaml"], {}) for n in ("train", "evaluate", "prepare")})
+    files["metadata"] = [configs / "metadata.json"]
+    return Trained(weights, configs={name: (paths, {}) for name, paths in files.items()})
 
 
 @contextmanager
@@ -121,30 +122,31 @@ def _placed(output: Path, name: str) -> Iterator[Path]:
     shutil.rmtree(around, ignore_errors=True)
 
 
-def _write(work: Path, bundle: Path, inference: dict[str, Any], trained: Trained, url: str) -> None:
-    from monai.bundle import ConfigParser
+def _write(work: Path, bundle: Path, trained: Trained, url: str) -> None:
+    from monai.bundle import ConfigParser  # slow to import
 
+    inference = merged(trained.configs["inference"][0])
     names = weight_names(inference)
     files = {key: MODEL if i == 0 else names[key] for i, key in enumerate(names)}
     (work / "models").mkdir()
     for key, path in trained.weights.items():
-        shutil.copyfile(path, work / "models" / files[key])
-        if (receipt := receipt_of(path)) is not None:
-            shutil.copyfile(receipt, work / "models" / receipt.name.replace(path.name, files[key]))
+        for each in [path, *(other_epochs(path) if "more_weights" in inference else [])]:  # they answer together
+            _copy_weights(each, work / "models" / each.name.replace(path.stem, Path(files[key]).stem, 1))
         inference[key] = _PATHS.format(files[key])
     _take(inference, trained.settings)
     inference["threshold"] = trained.threshold
     check_settings(inference)
     _json(work / "configs" / "inference.json", inference)
-    for name, (paths, settings) in trained.configs.items():
+    for name in ("train", "evaluate", "prepare"):
+        paths, settings = trained.configs[name]
         label = bundle / "configs" / LABEL
-        if name == "train" and label.is_file():  # raw exams, too; at the sizes of the answers
+        # Raw exams, too, at the sizes of the answers; not where another network answers than train.yaml's own.
+        if name == "train" and label.is_file() and _network(inference) == _network(read_config(paths[0])):
             told, known = read_config(label), read_config(paths[0])
             settings = {**{key: inference[key] for key in told if key in inference},
                         **{key: value for key, value in settings.items() if key not in told.keys() & known.keys()}}
             paths = [*paths, label]
-        base, *overlays = paths  # one alone may be an overlay itself, as evaluate.yaml is
-        content = ConfigParser.load_config_files([str(p) for p in paths]) if overlays else dict(read_config(base))
+        content = merged(paths)
         if name == "evaluate":  # the weights that are here
             content |= {key: inference[key] for key in names if key in content}
         _json(work / "configs" / f"{name}.json", _take(content, settings))
@@ -157,7 +159,7 @@ def _write(work: Path, bundle: Path, inference: dict[str, Any], trained: Trained
     write_bytes(work / "wheels" / library, packed)
     parser = ConfigParser({**inference})
     shape = [int(n) for n in parser.get_parsed_content("input_shape")]
-    own = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    own = merged(trained.configs["metadata"][0])
     _json(work / "configs" / "metadata.json", card.metadata(own, inference, shape, trained, library))
     text = (work / "docs" / "README.md").read_text(encoding="utf-8")
     write_text(work / "docs" / "README.md", card.readme(text, bundle.resolve().name, trained, library))
@@ -165,6 +167,17 @@ def _write(work: Path, bundle: Path, inference: dict[str, Any], trained: Trained
     if (large := card.large_files(work, url)) is not None:
         write_text(work / "large_files.yml", large)
     write_text(work / card.SUMS, card.sums(work))
+
+
+def _copy_weights(path: Path, target: Path) -> None:
+    """A file of weights with its receipt, where it has one."""
+    shutil.copyfile(path, target)
+    if (receipt := receipt_of(path)) is not None:
+        shutil.copyfile(receipt, target.with_name(receipt.name.replace(path.name, target.name)))
+
+
+def _network(config: Mapping[str, Any]) -> Any:
+    return config["network_def"]["_target_"]
 
 
 def _take(config: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -35,7 +35,8 @@ class Trained:
     Attributes:
         weights: file of each setting of `inference.yaml` that names weights.
         settings: plain settings it was prepared and trained with, by name; no paths.
-        configs: of `train`, `evaluate` and `prepare` the files to merge, base first, and the settings they ran with.
+        configs: of `inference`, `train`, `evaluate`, `prepare` and `metadata` the files to merge, base first, and the
+            settings they ran with.
         threshold: probability from which a decision is positive, and how it was chosen.
         metrics: the report's figures of this model's variant: AUROC, accuracy, sensitivity, specificity.
         about: what it is, for the model card.
@@ -57,16 +58,26 @@ def weight_names(inference: Mapping[str, Any]) -> dict[str, str]:
     return {key: match[1] for key, match in found.items() if match}
 
 
-def read_trained(bundle: Path, run: Path, variant: str | None, fold: int | None,
-                 inference: Mapping[str, Any]) -> Trained:
+def merged(paths: Sequence[Path]) -> dict[str, Any]:
+    """Configs merged as `monai.bundle run` does; one alone as it is, as it may be an overlay itself."""
+    from monai.bundle import ConfigParser  # slow to import
+
+    return ConfigParser.load_config_files([str(path) for path in paths]) if len(paths) > 1 else (
+        dict(read_config(paths[0])))
+
+
+def read_trained(bundle: Path, run: Path, variant: str | None, fold: int | None) -> Trained:
     """Read what a study left of one variant in one fold.
+
+    What `study.yaml` says under `serve` of a variant goes into its export: `overlays` of inference.yaml and of
+    metadata.json where another network answers, the `row` of the report that it is, `weights` where they are not what
+    its evaluation takes.
 
     Args:
         bundle: its folder.
         run: the study's.
         variant: default: the one that the study is about.
         fold: default: the final one, trained on all that the others cross-validate.
-        inference: content of `inference.yaml`.
 
     Raises:
         InputError: no such study, variant or fold, one of another bundle, or a training that has not ended.
@@ -80,11 +91,12 @@ def read_trained(bundle: Path, run: Path, variant: str | None, fold: int | None,
     fold = int(final if fold is None else fold)  # type: ignore[arg-type]  # one of them is there
     if fold not in folds:
         raise InputError(f"--fold {fold}: not in {run.name}; it has {', '.join(map(str, folds))}")
-    place = run / variant / f"fold{fold}"
-    named = {**entry["evaluate"].get("settings", {}), **entry.get("serve", {}).get("weights", {})}
-    weights = {key: Path(str(named[key]).format(run=place, study=run)) for key in weight_names(inference)
-               if key in named}
-    if missing := [key for key in weight_names(inference) if key not in weights]:
+    place, configs = run / variant / f"fold{fold}", bundle / "configs"
+    named = {**entry["evaluate"].get("settings", {}), **entry["serve"].get("weights", {})}
+    answers = [configs / name for name in ("inference.yaml", *entry["serve"].get("overlays", ()))]
+    names = weight_names(merged(answers))
+    weights = {key: Path(str(named[key]).format(run=place, study=run)) for key in names if key in named}
+    if missing := [key for key in names if key not in weights]:
         raise InputError(f"{variant}: has no {missing[0]} to serve; choose another --variant")
     for path in weights.values():
         if not path.is_file():
@@ -92,18 +104,20 @@ def read_trained(bundle: Path, run: Path, variant: str | None, fold: int | None,
                              "`python -m pipeline study ...` command again")
     main = next(iter(weights.values())).parent.name
     stages = [stage["name"] for stage in entry["stages"]]
-    configs = bundle / "configs"
     stage = next(each for each in entry["stages"] if each["name"] == main)
     plan = read_config(configs / "study.yaml")
     prepared, evaluated = _settings(run / "prepared" / "config.yaml"), _settings(place / "config.evaluate.yaml")
-    used = {"train": ([configs / name for name in stage["configs"]],
-                      {**prepared, **_settings(place / main / "config.yaml")}),
-            "evaluate": ([configs / name for name in entry["evaluate"]["configs"][-1:]], evaluated),
-            "prepare": ([configs / name for name in plan["prepare"]["configs"]], prepared)}
+    used: dict[str, tuple[list[Path], dict[str, Any]]] = {
+        "inference": (answers, {}),
+        "metadata": ([configs / name for name in ("metadata.json", *entry["serve"].get("metadata", ()))], {}),
+        "train": ([configs / name for name in stage["configs"]],
+                  {**prepared, **_settings(place / main / "config.yaml")}),
+        "evaluate": ([configs / name for name in entry["evaluate"]["configs"][-1:]], evaluated),
+        "prepare": ([configs / name for name in plan["prepare"]["configs"]], prepared)}
     chosen = entry["evaluate"].get("settings", {})  # how this variant is evaluated, not what it is
     settings = {**{k: v for k, v in evaluated.items() if k not in chosen}, **prepared,
                 **_settings(*(place / name / "config.yaml" for name in stages))}
-    row = entry.get("serve", {}).get("row") or next(iter(entry.get("rows") or {variant: {}}))
+    row = entry["serve"].get("row") or next(iter(entry.get("rows") or {variant: {}}))
     threshold, rule = _threshold(run, variant, fold, row, study)
     metrics = run / "metrics.json"
     about = {"variant": variant, "label": entry.get("label", variant), "row": row, "fold": fold, "final": fold == final,

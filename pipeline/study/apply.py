@@ -30,13 +30,13 @@ from pipeline.errors import InputError
 from pipeline.files.atomic import write_json
 from pipeline.files.receipts import digest_of
 from pipeline.names import is_name
-from pipeline.prepare.cases import load
+from pipeline.prepare.cases import inputs_digest, load
 from pipeline.processes import cores
 from pipeline.study.cohort import demand_fit, for_every_fold, unit_of
 from pipeline.study.engines.local import Runner
 from pipeline.study.plan import read_config
 from pipeline.study.record import SCHEMA as STUDY
-from pipeline.study.record import dataset, listed_inputs, prepared_inputs
+from pipeline.study.record import dataset, listed_inputs
 from pipeline.study.stage import trains
 from pipeline.study.step import Step
 
@@ -190,7 +190,7 @@ def main(run: Path, path: Path, jobs: int | None) -> int:
     with runner.stopping_children():
         listed = listed_inputs(applied.place / "cohort.json", applied.source)
         runner.run_chain(before, cores(), listed)
-        inputs = prepared_inputs(applied.place / "prepared")
+        inputs = inputs_digest(applied.place / "prepared", outlines=True)
         runner.run_all(chains, inputs)
         for which in combined:
             runner.run_chain([applied.combination(*which)], cores(), inputs)

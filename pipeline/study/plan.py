@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import yaml
 from pipeline import datalist
 from pipeline.errors import InputError
 from pipeline.files.receipts import digest, digest_of
-from pipeline.prepare.cases import LIST, SCHEMA, VERSION
+from pipeline.prepare.cases import LIST, SCHEMA, VERSION, inputs_digest
 from pipeline.study import stage
 from pipeline.study.generators import combined_variants, trained_variants
 from pipeline.study.offers import OFFERS, missing, offered, settings_needed, will_do
@@ -113,6 +113,9 @@ class Study:
         own = {k: str(v).format(run=run, study=self.out) for k, v in entry["evaluate"].get("settings", {}).items()}
         steps.append(self.step(f"{variant} fold {fold} evaluate", run, entry["evaluate"],
                                **{**shared, "output_dir": run, **own}))
+        if set(entry.get("needs", [])) & OFFERS.keys():
+            for each in steps:
+                each.besides = partial(inputs_digest, self.out / "prepared", outlines=True)
         return steps
 
     def combine_step(self, name: str, fold: int) -> Step:

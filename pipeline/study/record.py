@@ -13,6 +13,7 @@ from pipeline.errors import InputError
 from pipeline.files.atomic import write_json
 from pipeline.files.claims import CLAIM, holder
 from pipeline.files.receipts import digest, digest_of
+from pipeline.prepare.cases import inputs_digest
 from pipeline.study.generators import curves_of
 from pipeline.study.offers import marks
 from pipeline.study.plan import Study
@@ -22,6 +23,7 @@ from transforms.dicom_series import is_series
 from transforms.load import size_and_time
 
 SCHEMA = "breast-bundles/study/1"
+MARKER = "phantom.json"  # of a cohort that `pipeline.phantoms` drew
 _ASKED = ".asked"  # what the study in a folder was last begun with
 _TOLD = ("title", "unit", "positive", "tasks", "comparisons", "screening", "readers")  # of study.yaml
 _INTERNAL = ("stages", "evaluate", "needs", "takes", "asks")  # of a variant, of no concern to the report
@@ -36,8 +38,8 @@ def listed_inputs(path: Path, source: datalist.Datalist) -> str:
 
 
 def prepared_inputs(folder: Path) -> str:
-    """Digest of labels, folds, parameters and the sources' content: what results depend on."""
-    return str(json.loads((folder / "prepared.json").read_text(encoding="utf-8"))["digest"])
+    """What results depend on; those of variants that need masks on these besides, as their steps know."""
+    return inputs_digest(folder)
 
 
 def check_place(study: Study, source: datalist.Datalist, listed: Path, begin: bool = False) -> None:
@@ -121,7 +123,8 @@ def dataset(source: datalist.Datalist) -> dict[str, Any]:
         "breasts": len(labelled),
         "malignant": sum(labelled),
         "marks": marks(source),
-        "synthetic": (source.root / "phantom.json").is_file(),
+        "synthetic": (source.root / MARKER).is_file(),
+        **({"drawn_by": drawn} if (drawn := _read(source.root / MARKER).get("generator")) else {}),
     }
 
 

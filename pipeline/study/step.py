@@ -40,6 +40,7 @@ class Step:
         whole: whether files are there that are too many for the receipt.
         listed: those files with their digests, as the step's own list tells them.
         processes: how many of them torchrun starts, between which it shares threads and GPUs.
+        besides: digest of what it takes beside the inputs that it is given, such as lesions' masks.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Step:
     whole: Callable[[], bool] = lambda: True
     listed: Callable[[], Mapping[str, str]] = dict
     processes: int = 1
+    besides: Callable[[], str] = str
 
     def receipt(self) -> dict[str, Any] | None:
         """What `done.json` says; None where there is none, or one that was changed."""
@@ -61,7 +63,7 @@ class Step:
     def is_done(self, inputs: str) -> bool:
         """Whether it ended well with the same settings and inputs, and all that it left is there, unchanged."""
         done = self.receipt()
-        return (done is not None and (done["key"], done["inputs"]) == (self.key, inputs)
+        return (done is not None and (done["key"], done["inputs"]) == (self.key, self._all(inputs))
                 and all(unchanged(self.folder / name, known) for name, known in done["outputs"].items())
                 and self.whole())
 
@@ -91,7 +93,7 @@ class Step:
         Raises:
             InputError: the folder cannot be written.
         """
-        asked = digest_of([self.key, inputs])
+        asked = digest_of([self.key, self._all(inputs)])
         note = self.folder / _INPUTS
         ended = (self.folder / DONE).exists()
         try:
@@ -111,8 +113,11 @@ class Step:
         """Write the receipt of what the step left."""
         outputs = {str(path.relative_to(self.folder)): state(path) for path in sorted(_results(self.folder))}
         write_json(self.folder / DONE, sealed({
-            "schema": SCHEMA, "key": self.key, "inputs": inputs, "outputs": outputs, "seconds": round(seconds, 1),
-            "version": __version__}))
+            "schema": SCHEMA, "key": self.key, "inputs": self._all(inputs), "outputs": outputs,
+            "seconds": round(seconds, 1), "version": __version__}))
+
+    def _all(self, inputs: str) -> str:
+        return digest_of([inputs, besides]) if (besides := self.besides()) else inputs
 
     def fail(self, reason: str, status: int) -> None:
         """Note why it ended."""

@@ -10,6 +10,7 @@ import numpy as np
 from ignite.metrics import Metric
 
 from pipeline.metrics.average_precision import AveragePrecision, matched
+from pipeline.training import distributed
 
 CLASSES = (1, 2)  # benign, malignant
 
@@ -23,7 +24,7 @@ class BoxPrecision(Metric):
     """Average precision of an evaluator's `detections` against their targets, the mean over the classes.
 
     Its output's `pred` has the `detections`, its `label` is the list of targets, one a case. A class of which no case
-    has a lesion is left out; NaN where that is so of all.
+    has a lesion is left out; NaN where that is so of all. Of several processes, all cases count in each.
 
     Args:
         iou: overlap from which a box finds a lesion.
@@ -49,7 +50,12 @@ class BoxPrecision(Metric):
                 self.lesions[label].append(len(lesions))
 
     def compute(self) -> float:
-        known = [label for label in CLASSES if sum(self.lesions[label])]
-        values = [AveragePrecision(self.scores[label], self.results[label], self.lesions[label])(
-            np.ones((1, len(self.lesions[label]))))[0] for label in known]
+        parts = distributed.gather((self.scores, self.results, self.lesions))
+        values = []
+        for label in CLASSES:
+            scores = [each for part in parts for each in part[0][label]]
+            results = [each for part in parts for each in part[1][label]]
+            lesions = [count for part in parts for count in part[2][label]]
+            if sum(lesions):
+                values.append(AveragePrecision(scores, results, lesions)(np.ones((1, len(lesions))))[0])
         return float(np.mean(values)) if values else math.nan

@@ -43,20 +43,25 @@ class Housekeeping:
         precision: of the training; other than `fp32`, gradients are watched too.
         resume: go on from `resume.pt` where there is one.
         quiet: no progress bar, TensorBoard and `history.csv`, as in all processes but the first.
+        best_epochs: how many of the best epochs' weights are kept, the best model's among them, for answers that are
+            merged of theirs. More than one needs `keep` = `best`.
 
     Raises:
-        InputError: `keep` is neither, or a patience without a best epoch; attached, no step in an epoch.
+        InputError: `keep` is neither, or a patience or several epochs without a best one; attached, no step in an
+            epoch.
     """
 
     def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, evaluator: Engine,
                  output_dir: Path | str, ckpt_dir: Path | str, model_name: str = "model.pt",
                  scheduler: torch.optim.lr_scheduler.LRScheduler | None = None, keep: str = "best",
                  patience: int | None = None, precision: str = "fp32", resume: bool = True,
-                 quiet: bool = False) -> None:
+                 quiet: bool = False, best_epochs: int = 1) -> None:
         if keep not in ("best", "last"):
             raise InputError(f"keep is {keep!r}; choose best or last")
         if keep == "last" and patience is not None:
             raise InputError("patience counts from the best epoch; set keep to best, or patience to null")
+        if keep == "last" and best_epochs > 1:
+            raise InputError("best_epochs are the best by validation; set keep to best, or best_epochs to 1")
         self.parts: list[Any] = [Together(network, evaluator), StopOnDivergence(network, gradients=precision != "fp32")]
         if not quiet:
             self.parts += [
@@ -66,7 +71,7 @@ class Housekeeping:
                 History(evaluator, optimizer, output_dir),
             ]
         self.parts.append(RunState(network, optimizer, output_dir, ckpt_dir, evaluator if keep == "best" else None,
-                                   model_name, resume, scheduler))
+                                   model_name, resume, scheduler, best_epochs))
         if patience is not None:
             self.parts.append(EarlyStop(evaluator, patience))
 

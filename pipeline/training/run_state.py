@@ -17,6 +17,7 @@ from pipeline.errors import InputError
 from pipeline.files.receipts import digest, read_receipt, receipted
 from pipeline.networks.checkpoint import ORIGIN, WEIGHTS
 from pipeline.training import distributed
+from pipeline.training.best_epochs import BestEpochs
 from pipeline.training.guard import RECORD
 from pipeline.training.random_state import get_random, set_random
 
@@ -42,17 +43,20 @@ class RunState:
         filename: name of the best model.
         resume: go on from `resume.pt` where there is one.
         scheduler: of the learning rate; its state belongs to the run's where there is one.
+        best_epochs: how many of the best epochs' weights are kept, as `pipeline.training.best_epochs` has them.
     """
 
     def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, output_dir: Path | str,
                  ckpt_dir: Path | str, evaluator: Engine | None = None, filename: str = "model.pt",
-                 resume: bool = True, scheduler: torch.optim.lr_scheduler.LRScheduler | None = None) -> None:
+                 resume: bool = True, scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+                 best_epochs: int = 1) -> None:
         self.network = network
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.evaluator = evaluator
         self.state_path = Path(output_dir) / STATE
         self.best_path = Path(ckpt_dir) / filename
+        self.epochs = BestEpochs(self.best_path, evaluator, best_epochs)
         self.resume = resume
 
     def attach(self, engine: Engine) -> None:
@@ -86,6 +90,9 @@ class RunState:
         if self.evaluator is not None:
             self.evaluator.state.best_metric = state["best_metric"]
             self.evaluator.state.best_metric_epoch = state["best_epoch"]
+        self.epochs.ranked = state.get("best_epochs", [])
+        if distributed.is_first():
+            self.epochs.tidy()
         kept = state["random"] if isinstance(state["random"], list) else [state["random"]]  # of one process, once
         set_random(kept[distributed.own_number() % len(kept)])
         done = engine.state.epoch >= (engine.state.max_epochs or 0)
@@ -100,15 +107,16 @@ class RunState:
                              "set max_epochs to val_interval at least")
 
     def save(self, engine: Engine) -> None:
-        """Write the best model where this epoch is it, then the state."""
+        """Write the best model where this epoch is it, and what is kept of others, then the state."""
         random_states = distributed.gather(get_random())
         if not distributed.is_first():
             return
         best = self.evaluator.state.best_metric_epoch if self.evaluator is not None else engine.state.epoch
-        if best == engine.state.epoch:
-            record = self.state_path.with_name(RECORD)
-            parents = {RECORD: digest(record)} if record.is_file() else {}
-            with receipted(self.best_path, WEIGHTS, {**_origin(engine), "epoch": best}, parents) as temporary:
+        record = self.state_path.with_name(RECORD)
+        parents = {RECORD: digest(record)} if record.is_file() else {}
+        own = self.epochs.rank(engine.state.epoch)
+        for path in [*([self.best_path] if best == engine.state.epoch else []), *([own] if own else [])]:
+            with receipted(path, WEIGHTS, {**_origin(engine), "epoch": engine.state.epoch}, parents) as temporary:
                 _write(temporary, self.network.state_dict())
         state = {
             "epoch": engine.state.epoch,
@@ -118,11 +126,13 @@ class RunState:
             **({"scheduler": self.scheduler.state_dict()} if self.scheduler is not None else {}),
             "best_metric": float(self.evaluator.state.best_metric) if self.evaluator is not None else 0.0,
             "best_epoch": int(best),
+            **({"best_epochs": self.epochs.ranked} if self.epochs.ranked else {}),
             "precision": getattr(self.network, "precision", None),  # of `place`
             "random": random_states,
         }
         with receipted(self.state_path, "state", {**_origin(engine), "epoch": engine.state.epoch}) as temporary:
             _write(temporary, state)
+        self.epochs.tidy()
 
 
 def _write(path: Path, content: Any) -> None:

@@ -79,6 +79,7 @@ SETTINGS: dict[str, Check] = {
     "cases_per_epoch": whole(1, null=True),
     "patience": whole(1, null=True),
     "val_interval": _COUNT,
+    "best_epochs": _COUNT,
     "workers": whole(0, 1024, null=True),
     "num_workers": whole(0, 1024),
     "precision": choice("fp32", "bf16", "auto"),

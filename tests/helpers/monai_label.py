@@ -38,7 +38,7 @@ def infer(bundle: Path, image: Any, **request: Any) -> dict[str, Any]:
     served.eval()
     with torch.no_grad():
         outputs = inferer(data["image"][None], served)
-    data["pred"] = decollate_batch(outputs)[0]
+    data["pred"] = decollate_batch(outputs)[0] if isinstance(outputs, dict) else outputs[0]
     for transform in parser.get_parsed_content("postprocessing", instantiate=True).transforms:
         data = transform(data)
     # Its `Restored` would resize a map of another grid, voxel by voxel; and its writer takes this affine.

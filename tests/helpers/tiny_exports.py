@@ -67,10 +67,15 @@ def study(bundle: str, folder: Path, dataset: Path, told: Tiny) -> Path:
     row = told.row or told.variant
     (folder / "metrics.json").write_text(json.dumps({"final": {}, "variants": {
         row: {name: {"mean": value} for name, value in METRICS.items()}}}))
-    (folder / "study.json").write_text(json.dumps({
-        "bundle": bundle, "preset": "demo", "unit": "breast", "folds": [0], "final_fold": None,
-        "variants": {told.variant: {}}, "dataset": {"name": "tiny", "exams": 12, "patients": 12, "synthetic": True}}))
+    record(folder, bundle, told.variant)
     return folder
+
+
+def record(folder: Path, bundle: str, variant: str, fold: int = 0) -> None:
+    """What a study says of itself."""
+    (folder / "study.json").write_text(json.dumps({
+        "bundle": bundle, "preset": "demo", "unit": "breast", "folds": [fold], "final_fold": None,
+        "variants": {variant: {}}, "dataset": {"name": "tiny", "exams": 12, "patients": 12, "synthetic": True}}))
 
 
 def labelled(source: Datalist, studies: Path, each: int = 4) -> list[dict[str, str]]:

@@ -35,12 +35,19 @@ TRAININGS: dict[str, tuple[str, list[str], str, dict[str, Any]]] = {
                    "@dataset_dir, @fold, 'train'), @regions, @fold)"}),
     "adapted": ("mammography_attention", ["adapted"], "views", {"known": None}),
 }
+# Negatives are drawn from a whole step's boxes: two processes agree with each other, not with one of twice the batch.
+SMALL = {"stage_widths": [4, 4, 4, 8, 8], "pyramid_width": 8, "head_width": 8, "score_from": 0.01, "best_epochs": 2}
+DETECTORS: dict[str, tuple[str, list[str], str, dict[str, Any]]] = {
+    "retina_unet": ("breast_mri_curriculum", ["retina_unet"], "breasts", SMALL),
+    "mask_rcnn": ("breast_mri_curriculum", ["retina_unet", "mask_rcnn"], "breasts",
+                  {**SMALL, "best_by": "precision", "train_patch": [64, 64, 8]}),
+}
 STEPS = 3  # an epoch
 
 
 def files(name: str, processes: int) -> list[str]:
     """Its configs, in their order."""
-    bundle, overlays, _, _ = TRAININGS[name]
+    bundle, overlays, _, _ = (TRAININGS | DETECTORS)[name]
     configs = [ROOT / "bundles" / bundle / "configs" / f"{each}.yaml" for each in ("train", *overlays)]
     return [str(path) for path in configs + [ROOT / "bundles" / "common" / "multi_gpu.yaml"] * (processes > 1)]
 
@@ -51,7 +58,7 @@ def train(name: str, data: Path, output: Path, processes: int, accumulate: int =
     The doubly deep network takes steps of two exams, and validates on three.
 
     Args:
-        name: of `TRAININGS`.
+        name: of `TRAININGS` or `DETECTORS`.
         data: folder of the prepared datasets by name.
         output: where it writes.
         processes: how many share a step.
@@ -62,7 +69,7 @@ def train(name: str, data: Path, output: Path, processes: int, accumulate: int =
         `losses` of every step; `metrics` of every epoch; `best`, the epoch and its metric; `validated`, how many cases
         this process saw an epoch; `weights`, a digest.
     """
-    bundle, _, dataset, settings = TRAININGS[name]
+    bundle, _, dataset, settings = (TRAININGS | DETECTORS)[name]
     total = 2 if name == "doubly_deep" else 4  # cases a step
     parser = ConfigParser(ConfigParser.load_config_files(files(name, processes)))
     given = {"bundle_root": str(ROOT / "bundles" / bundle), "dataset_dir": str(data / dataset), "fold": 1,

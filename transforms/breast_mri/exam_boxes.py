@@ -45,8 +45,8 @@ def box_map(found: Mapping[str, torch.Tensor], shape: Sequence[int]) -> torch.Te
 class BoxResultd(ResultTransform):
     """Turn a detector's boxes into what users read.
 
-    Reads under the first key a dictionary a breast, of `boxes`, `labels` and `scores`, and the meta of `image_key`.
-    Writes
+    Reads under the first key a dictionary a breast, of `boxes`, `labels` and `scores`, in a list, or in the list of a
+    batch of one exam, and the meta of `image_key`. Writes
 
     * `result`: `probability` (the worst breast's) and `probabilities` by side, as `transforms.MalignancyResultd`, and
       `boxes`: of each its `side`, `class`, `score`, `center_mm` (RAS) and `size_mm` (along the breast's axes: medial to
@@ -63,6 +63,8 @@ class BoxResultd(ResultTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         result = dict(data)
         image, every = result[self.image_key], result[self.keys[0]]
+        if len(every) == 1 and not isinstance(every[0], Mapping):
+            (every,) = every
         sides, shape = image.meta["sides"], triple(image.shape[-3:])
         told: list[dict[str, Any]] = []
         for side, found, affine in zip(sides, every, image.meta["breast_affines"], strict=True):

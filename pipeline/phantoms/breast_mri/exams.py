@@ -21,7 +21,7 @@ from pipeline.phantoms.breast_mri.specs import BREAST_SHARES, SIDES, SPECTRUM_SH
 from transforms.grid import triple
 
 PHASES = ("pre", "post1", "post2", "post3", "post4")  # 70 s apart
-VERSION = "breast_mri/1"  # raise it with every change that changes a voxel
+VERSION = "breast_mri/2"  # raise it with every change that changes a voxel. 2: another share of healthy breasts
 
 # Enhancement over post1 … post4 relative to its mean: kinetics say nothing about how much a lesion enhances.
 CURVES = {

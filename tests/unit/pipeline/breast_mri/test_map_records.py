@@ -46,3 +46,16 @@ def test_all_slices_lie_as_the_one_that_the_report_shows(tmp_path, mirrored) -> 
     assert np.abs(found.heat[2] / 255 - one["heat"]).max() <= 0.5 / 255 + 1e-6
     assert found.points[0].tolist() == [*one["points"][0], 2] and found.names == {"exam_id": "E1", "side": "R"}
     assert (found.total, found.aspect, found.shown()) == (0, 1.5, 2)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_box_lies_around_the_voxels_that_it_was_found_at(tmp_path, mirrored) -> None:
+    image = np.zeros((6, 5, 4))
+    image[1:3, 2:5, 1:3] = 1.0
+    save_slices(tmp_path, {"exam_id": "E1", "side": "R"}, image, None, [], GRID, None, mirrored,
+                np.array([[1, 2, 1, 3, 5, 3, 1, 0.5]]))
+    kept = load_stack(tmp_path / "stacks" / "E1_R.npz")
+    ((x, y, width, height, first, last, *_),) = kept.boxes.astype(int)
+    bright = np.zeros_like(kept.image)
+    bright[first : last + 1, y : y + height, x : x + width] = 255
+    assert np.array_equal(kept.image, bright)

@@ -10,6 +10,7 @@ import torch
 from evaluation import batch_of, evaluate, rows
 
 from pipeline.breast_mri.write_boxes import WriteBoxes
+from pipeline.explain.stacks import load_stack
 from transforms.grid import Grid
 
 AFFINE = np.array([[2.0, 0, 0, 10], [0, 3, 0, -5], [0, 0, 4, 1], [0, 0, 0, 1]])
@@ -84,3 +85,18 @@ def test_the_picture_has_the_boxes_of_its_slice_turned_for_display(tmp_path) -> 
         assert kept["boxes"].tolist() == [[6, 2, 9, 6], [3, 0, 5, 2]]
         assert kept["box_malignant"].tolist() == [True, False]
         assert kept["box_score"].tolist() == pytest.approx([0.75, 0.5]) and not kept["heat"].any()
+
+
+def test_all_slices_are_kept_with_the_boxes_where_asked(tmp_path) -> None:
+    pred = [found((LESION, 2, 0.75), ([0.0, 5, 3, 2, 7, 4], 1, 0.25), (LESION, 2, 0.05)), found()]
+    batch = batch_of(BREAST, case("R", 0, split="validation"))
+    evaluate(WriteBoxes(tmp_path, 0, stacks=True), (batch, pred))
+    (path,) = (tmp_path / "stacks").iterdir()  # of test breasts
+    kept = load_stack(path)
+    assert kept.names == {"exam_id": "E1", "side": "L"} and kept.image.shape == (4, 10, 12) and kept.heat is None
+    # Column, row of the upper left corner, width, height; slices; anterior is up: y from 1 to 4 of ten is rows 6 to 9.
+    assert kept.boxes is not None and kept.boxes.tolist() == [[2, 6, 4, 3, 1, 2, 1, 0.75], [0, 3, 2, 2, 3, 3, 0, 0.25]]
+    assert kept.aspect == 1.5 and kept.shown() in (1, 2)  # the centre lies between
+    assert kept.image[0].tolist() == [[0] * 12] * 5 + [[255] * 12] * 5
+    evaluate(WriteBoxes(tmp_path / "none", 0), (batch, pred))
+    assert not (tmp_path / "none" / "stacks").exists()

@@ -47,6 +47,19 @@ def test_without_points_the_hottest_slice_is_shown_first_and_without_heat_the_mi
         assert load_stack(tmp_path / "stacks" / f"{name}.npz").shown() == first
 
 
+def test_boxes_follow_the_pixels_and_slices_that_are_kept(tmp_path: Path) -> None:
+    boxes = np.array([[150.0, 300, 30, 60, 90, 110, 0, 0.9], [0, 0, 3, 3, 20, 40, 1, 0.25], [0, 0, 3, 3, 0, 2, 1, 0.2]])
+    save_stack(tmp_path, NAMES, np.zeros((200, 600, 300), np.float32), None, boxes=boxes)
+    found = load_stack(tmp_path / "stacks" / "E1_L.npz")
+    assert found.boxes is not None and found.boxes[:, :4].tolist() == [[50, 100, 10, 20], [0, 0, 1, 1], [0, 0, 1, 1]]
+    first, last = (found.numbers[found.boxes[:, k].astype(int)] for k in (4, 5))
+    assert np.abs(first - boxes[:, 4]).max() <= 2 and np.abs(last - boxes[:, 5]).max() <= 2  # every fourth is kept
+    assert abs(int(found.numbers[found.shown()]) - 30) <= 4  # the surest malignant box's, though a benign one is surer
+    save_stack(tmp_path, NAMES, np.zeros((7, 4, 4)), None, boxes=np.zeros((0, 8)))
+    none = load_stack(tmp_path / "stacks" / "E1_L.npz")
+    assert none.boxes is not None and len(none.boxes) == 0 and none.shown() == 3
+
+
 def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(b"PK\x03\x04")
     with pytest.raises(InputError, match=r"a\.npz: not slices of a scored case"):

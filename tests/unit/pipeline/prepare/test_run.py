@@ -16,6 +16,7 @@ from pipeline.breast_mri.breasts import BREASTS
 from pipeline.errors import InputError
 from pipeline.prepare import cases as prepared
 from pipeline.prepare import run as prepare
+from pipeline.prepare.cases import inputs_digest
 from transforms import LoadBreastsd
 
 CHANNELS = ["pre", "post1", "t2"]
@@ -237,7 +238,7 @@ def test_exams_without_masks_are_what_they_were_and_not_prepared_again(cohort, t
     assert [("outlines" in breast) for breast in content["breasts"]] == [True] * 2 + [False] * 6
     records = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "out" / "records").iterdir()}
     assert [records[exam.exam_id]["inputs"] for exam in datalist.exams[1:]] == [["L", "R"]] * 3  # as ever
-    before = times(tmp_path / "out")
+    before, bare = times(tmp_path / "out"), inputs_digest(tmp_path / "out")
     added = cohort.load()
     added.exams[1].images["lesions_mask"] = f"exams/{added.exams[1].exam_id}/lesions_mask.nii.gz"
     cohort.save(added)
@@ -246,6 +247,9 @@ def test_exams_without_masks_are_what_they_were_and_not_prepared_again(cohort, t
     name = added.exams[1].exam_id
     assert changed == {f"{name}_{side}{end}.npy" for side in "LR" for end in ("", "_mask")}
     assert sum("outlines" in breast for breast in again["breasts"]) == 4
+    # Who takes no mask rests on the same as before; what the masks themselves hold counts for who does.
+    assert again["sources"] == content["sources"] and again["digest"] != content["digest"]
+    assert inputs_digest(tmp_path / "out") == bare and inputs_digest(tmp_path / "out", outlines=True) == again["digest"]
 
 
 def test_a_mask_on_another_grid_is_named(cohort, tmp_path) -> None:

@@ -86,6 +86,26 @@ def test_slices_belong_to_their_case_and_are_those_of_the_first_variant(written:
     assert heat[:24, :, 3].max() == 0 and heat[24:32, :, 3].min() > 150  # only slice 3 is covered
 
 
+def test_boxes_of_every_detector_stand_beside_the_map(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", folds=(0,))
+    slices(run, "E0t001", "L")
+    box = [[2.0, 1.0, 4.0, 3.0, 2, 4, 1, 0.93]]
+    for variant, boxes in (("base_a", box), ("base_b", [])):
+        save_stack(run / variant / "fold0", {"exam_id": "E0t001", "side": "L"}, np.zeros((6, 8, 10)), None,
+                   boxes=np.array(boxes).reshape(-1, 8))
+    loaded = load_run(run)
+    write_exams(loaded, analyse(loaded, 100))
+    data = content(run)
+    (case,) = [c for c in data["cases"] if c["pictures"]]
+    heat, first, second = (data["pictures"][p] for p in case["pictures"])
+    assert [p["variant"] for p in (heat, first, second)] == ["Main", "Base a", "Base b"]
+    assert "boxes" not in heat and (first["boxes"], second["boxes"]) == (box, []) and first["shown"] == 3
+    thumb = np.asarray(Image.open(run / "exams" / f"{first['file']}_thumb.jpg").convert("RGB")).astype(int)
+    drawn = thumb[:, :, 0] - thumb[:, :, 2] > 60  # orange, on black: 9.6 pixels of the thumbnail are one
+    assert drawn[10:38, 18:58].mean() > 0.05 and not drawn[50:].any() and not drawn[:, 70:].any()
+    assert not (run / "exams" / f"{first['file']}_heat.png").exists()
+
+
 def test_views_of_an_exam_are_all_its_own(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", folds=(0,))
     for variant in ("main", "base_a", "base_b"):
@@ -196,6 +216,33 @@ def test_in_a_browser_sorting_filters_slices_and_keys(written: Path, browser: Br
     browser.press("Escape", 27)
     assert browser.run("document.getElementById('viewer').open") is False
     assert not browser.said and all(address.startswith("file://") for address in browser.asked)
+
+
+@pytest.mark.e2e
+def test_in_a_browser_boxes_have_class_and_score_and_the_score_s_variant_is_shown(tmp_path: Path,
+                                                                                  browser: Browser) -> None:
+    run = write_run(tmp_path / "run", folds=(0,))
+    slices(run, "E0t001", "L")
+    boxes = np.array([[2.0, 1, 4, 3, 2, 4, 1, 0.93], [0, 0, 2, 2, 4, 5, 0, 0.5]])
+    save_stack(run / "base_a" / "fold0", {"exam_id": "E0t001", "side": "L"}, np.zeros((6, 8, 10)), None, boxes=boxes)
+    loaded = load_run(run)
+    write_exams(loaded, analyse(loaded, 100))
+    browser.open(run / "exams.html")
+    browser.run("(() => { const v = document.getElementById('variant'); v.value = '1'; "
+                "v.dispatchEvent(new Event('input', {bubbles: true})); })()")
+    browser.click("#find")
+    browser.write("e0t001 l")
+    browser.click("tbody tr")
+    texts = "[...document.querySelectorAll('#marks text')].map(text => text.textContent)"
+    assert browser.run("document.querySelector('#pictures [aria-pressed=true]').textContent") == "Base a"
+    assert browser.run(texts) == ["malignant 0.93"]
+    assert browser.run("document.querySelectorAll('#marks rect').length") == 1
+    assert browser.run("document.getElementById('slice').textContent").endswith("1 of the detector’s 2 boxes")
+    browser.press("ArrowRight", 39)
+    assert browser.run(texts) == ["benign 0.50", "malignant 0.93"]  # the surest lies on top
+    browser.click("#pictures button")
+    assert browser.run(texts) == [] and browser.run("document.querySelectorAll('#marks circle').length") == 1
+    assert not browser.said
 
 
 @pytest.mark.e2e

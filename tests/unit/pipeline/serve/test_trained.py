@@ -17,10 +17,6 @@ MAMMOGRAPHY = ROOT / "bundles" / "mammography_attention"
 ULTRASOUND = ROOT / "bundles" / "breast_ultrasound_center_point"
 
 
-def inference(bundle: Path) -> dict[str, Any]:
-    return yaml.safe_load((bundle / "configs" / "inference.yaml").read_text())
-
-
 def write(path: Path, content: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
@@ -48,7 +44,7 @@ def run(tmp_path) -> Path:
 
 
 def test_two_networks_with_the_settings_they_were_trained_with(run) -> None:
-    found = read_trained(MAMMOGRAPHY, run, None, 1, inference(MAMMOGRAPHY))
+    found = read_trained(MAMMOGRAPHY, run, None, 1)
     place = run / "image_labels" / "fold1"
     assert found.weights == {"model": place / "holistic" / "model.pt", "attention": place / "attention" / "model.pt"}
     assert found.settings == {"stored": "mirrored", "width": 96, "layers": 18, "padding": 10, "region": 80}
@@ -61,7 +57,7 @@ def test_two_networks_with_the_settings_they_were_trained_with(run) -> None:
 def test_figures_are_those_of_the_report(run) -> None:
     rates = {name: {"mean": value} for name, value in (("auroc", 0.8), ("accuracy", 0.7), ("sensitivity", 0.6))}
     (run / "metrics.json").write_text(json.dumps({"variants": {"ensemble": {**rates, "specificity": {"mean": None}}}}))
-    found = read_trained(MAMMOGRAPHY, run, None, 0, inference(MAMMOGRAPHY))
+    found = read_trained(MAMMOGRAPHY, run, None, 0)
     assert found.metrics == {"auroc": 0.8, "accuracy": 0.7, "sensitivity": 0.6}
     assert found.report == run / "metrics.json" and found.threshold == pytest.approx(0.4)
 
@@ -75,7 +71,7 @@ def test_the_final_fold_is_the_default_and_takes_the_median_threshold(run) -> No
     write(last / "predictions.csv", "split,label,score,variant\ntest,1,0.9,ensemble\n")
     final = {"ensemble": {name: {"value": 0.5} for name in ("auroc", "accuracy", "sensitivity", "specificity")}}
     (run / "metrics.json").write_text(json.dumps({"final": final, "variants": {}}))
-    found = read_trained(MAMMOGRAPHY, run, None, None, inference(MAMMOGRAPHY))
+    found = read_trained(MAMMOGRAPHY, run, None, None)
     assert found.about["fold"] == 5 and found.threshold == pytest.approx(0.5)
     assert "median" in found.about["rule"] and found.metrics["auroc"] == 0.5
 
@@ -85,18 +81,18 @@ def test_the_final_fold_is_the_default_and_takes_the_median_threshold(run) -> No
     (("adapted", 0), "--variant adapted: not in")])
 def test_what_is_not_there_is_named(run, words, told) -> None:
     with pytest.raises(InputError, match=told):
-        read_trained(MAMMOGRAPHY, run, *words, inference(MAMMOGRAPHY))
+        read_trained(MAMMOGRAPHY, run, *words)
 
 
 def test_other_folders_are_refused(run, tmp_path) -> None:
     with pytest.raises(InputError, match="a study of mammography_attention; name that bundle"):
-        read_trained(ULTRASOUND, run, None, 0, inference(ULTRASOUND))
+        read_trained(ULTRASOUND, run, None, 0)
     (run / "image_labels" / "fold0" / "attention" / "model.pt").unlink()
     with pytest.raises(InputError, match=r"fold0/attention/model\.pt: no such weights; the study has not come"):
-        read_trained(MAMMOGRAPHY, run, None, 0, inference(MAMMOGRAPHY))
+        read_trained(MAMMOGRAPHY, run, None, 0)
     (run / "study.json").unlink()
     with pytest.raises(InputError, match=r"no study \(study\.json\)"):
-        read_trained(MAMMOGRAPHY, run, None, 0, inference(MAMMOGRAPHY))
+        read_trained(MAMMOGRAPHY, run, None, 0)
 
 
 def test_every_bundle_names_its_network_s_weights_first() -> None:

@@ -50,6 +50,22 @@ def test_a_preset_runs_its_own_variants_and_others_by_name(tiny_cohort, preset, 
     assert read_study(args)[0].variants == wanted
 
 
+def test_masks_are_an_input_of_the_variants_that_need_them_and_of_no_other(tiny_cohort, tmp_path) -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    listed = tiny_cohort.load()
+    for exam in listed.exams:
+        exam.images["lesions_mask"] = exam.images["pre"]
+    tiny_cohort.save(listed)
+    (tmp_path / "out" / "prepared").mkdir(parents=True)
+    (tmp_path / "out" / "prepared" / "prepared.json").write_text('{"digest": "with masks"}')
+    made = read_study(parser.parse_args([str(BUNDLE), "--datalist", str(tiny_cohort.list), "--out",
+                                         str(tmp_path / "out")]))[0]
+    besides = {name: {step.besides() for step in made.chain(name, 0)} for name in made.variants}
+    assert besides == {"curriculum": {""}, "naive_1e-5": {""}, "naive_1e-4": {""}, "retina_unet": {"with masks"},
+                       "mask_rcnn": {"with masks"}}
+
+
 def mammography(cohort: Path, *words: str) -> Study:
     parser = argparse.ArgumentParser()
     add_arguments(parser)

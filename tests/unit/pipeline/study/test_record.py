@@ -5,7 +5,7 @@ from __future__ import annotations
 from small_study import study
 from torch import nn
 
-from pipeline.study.record import as_large_as, left_out, parameters
+from pipeline.study.record import as_large_as, dataset, left_out, parameters
 
 
 def test_a_variant_that_was_not_run_is_a_row_of_the_paper(tmp_path) -> None:
@@ -20,3 +20,10 @@ def test_parameters_are_of_the_network_that_was_trained() -> None:
     assert as_large_as(planned, 80) == {"label": "A", "parameters": 80,
                                         "rows": {"two of them": {"parameters": 160}, "one": {"label": "B"}}}
     assert as_large_as(planned, None) == planned and as_large_as({"label": "A"}, 80)["parameters"] == 80
+
+
+def test_a_synthetic_cohort_is_named_by_what_drew_it(tiny_cohort) -> None:
+    source = tiny_cohort.load()
+    assert not dataset(source)["synthetic"] and "drawn_by" not in dataset(source)
+    (source.root / "phantom.json").write_text('{"generator": "breast_mri/2", "seed": 0}')
+    assert dataset(source)["synthetic"] and dataset(source)["drawn_by"] == "breast_mri/2"

@@ -31,6 +31,16 @@ def test_done_is_done_for_the_same_settings_and_inputs_only(tmp_path) -> None:
     assert set(step.receipt()["outputs"]) == {"model.pt", "maps/E1.npz"}
 
 
+def test_what_it_takes_besides_counts_as_its_inputs_do(tmp_path) -> None:
+    step = finished(tmp_path / "run")
+    step.besides = lambda: "masks"
+    assert not step.is_done("labels")
+    step.finish("labels", 1.0)
+    assert step.is_done("labels") and not step.is_done("corrected labels")
+    step.besides = lambda: "other masks"
+    assert not step.is_done("labels")
+
+
 def test_a_copy_elsewhere_is_done_too(tmp_path) -> None:
     step = finished(tmp_path / "run")
     shutil.copytree(step.folder, tmp_path / "mount" / "run")  # other times, same content

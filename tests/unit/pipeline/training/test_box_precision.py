@@ -34,3 +34,23 @@ def test_the_mean_over_the_classes_that_are_there() -> None:
     metric.reset()
     metric.update(([none[0]], [none[1]]))
     assert math.isnan(metric.compute())
+
+
+def test_of_several_processes_all_cases_count(monkeypatch) -> None:
+    """Half of the cases each, here one after the other: both say what one process says of all."""
+    cases = [case(BOX.tolist(), [2], [0.9], [2]), case([[30.0, 30, 0, 40, 40, 4]], [2], [0.95], []),
+             case(BOX.tolist(), [2], [0.5], [2]), case(BOX.tolist(), [1], [0.3], [1])]
+
+    def metric(*some) -> BoxPrecision:
+        made = BoxPrecision()
+        made.reset()
+        for found, true in some:
+            made.update(([found], [true]))
+        return made
+
+    shares = [metric(*cases[:2]), metric(*cases[2:])]
+    parts = [(share.scores, share.results, share.lesions) for share in shares]
+    assert shares[0].compute() != shares[1].compute()
+    whole = metric(*cases).compute()
+    monkeypatch.setattr("pipeline.training.distributed.gather", lambda value: parts)
+    assert [share.compute() for share in shares] == [whole] * 2

@@ -75,7 +75,8 @@ def shared(tiny_prepared, tiny_lesions, tiny_exams, tiny_crops, tiny_views, tmp_
     for name, prepared in {"breasts": tiny_prepared, "lesions": tiny_lesions, "exams": tiny_exams, "crops": tiny_crops,
                            "views": tiny_views}.items():
         (folder / "data" / name).symlink_to(prepared)
-    ended = torchrun(ROOT / "tests" / "helpers" / "trainings.py", folder, *trainings.TRAININGS)
+    ended = torchrun(ROOT / "tests" / "helpers" / "trainings.py", folder, *trainings.TRAININGS,
+                     *trainings.DETECTORS)
     assert ended.returncode == 0, ended.stderr[:3000]
     return folder
 
@@ -99,6 +100,23 @@ def test_two_processes_learn_what_one_learns(shared, name, tmp_path) -> None:
     for here, there in zip(first["metrics"], alone["metrics"], strict=True):
         assert here == pytest.approx(there, rel=1e-4, nan_ok=True) and len(here) > 1
     assert first["best"] == pytest.approx(alone["best"], rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", trainings.DETECTORS)
+def test_two_processes_train_one_detector(shared, name) -> None:
+    """The same losses, precision, choice of epochs and weights in both, each of which saw its own cases."""
+    first, second = (json.loads((shared / f"{name}.{rank}.json").read_text()) for rank in (0, 1))
+    assert (first.pop("validated"), second.pop("validated")) == ([3, 3], [2, 2])
+    assert json.dumps(first) == json.dumps(second)
+    assert len(set(first["losses"])) == 6 and np.isfinite(first["losses"]).all()
+    kept = {path.name: torch.load(path, weights_only=True) for path in (shared / name).glob("model*.pt")}
+    assert set(kept) == {"model.pt", "model_epoch1.pt", "model_epoch2.pt"}
+    one, two = kept["model_epoch1.pt"], kept["model_epoch2.pt"]
+    assert all(torch.isfinite(tensor).all() for tensor in two.values())
+    assert any(not torch.equal(one[key], two[key]) for key in one)
+    best = kept["model.pt"]
+    assert all(torch.equal(best[key], kept[f"model_epoch{first['best'][0]}.pt"][key]) for key in best)
 
 
 @pytest.mark.slow

@@ -27,6 +27,8 @@ def test_boxes_are_told_in_millimetres_and_drawn_in_the_exam() -> None:
         "original_affine": EXAM, "spatial_shape": (12, 8, 4), "sides": ["L", "R"], "breast_affines": [LEFT, RIGHT]})
     pred = [found(([0.0, 2, 1, 2, 4, 2], 2, 0.5), ([3.0, 3, 3, 4, 4, 4], 1, 0.75)), found()]
     answer = BoxResultd("pred")({"image": image, "pred": pred})
+    batched = BoxResultd("pred")({"image": image[None], "pred": [pred]})  # as evaluators give a batch of one exam
+    assert batched["result"] == answer["result"] and torch.equal(batched["pred"], answer["pred"])
     told = answer["result"]
     assert (told["probability"], told["probabilities"]) == (0.5, {"L": 0.5, "R": 0.0})
     benign, malignant = told["boxes"]  # the highest score first
