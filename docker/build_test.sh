@@ -162,7 +162,7 @@ inside runtime "$runs" -- pipeline export bundles/breast_mri_curriculum --run /r
 
 say "build label"
 build label --build-arg RUNTIME=localhost/runtime
-server='python /app/docker/start.py label_server /exported --studies /studies > /tmp/log 2>&1 &
+server='python /app/docker/start.py pipeline.serve.label_app /exported --studies /studies > /tmp/log 2>&1 &
 for wait in $(seq 90); do
     sleep 2
     python -S -c "import urllib.request as r

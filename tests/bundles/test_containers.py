@@ -98,21 +98,6 @@ def test_it_runs_the_words_or_ends_with_its_line() -> None:
         assert refused.stderr.startswith("error: nothing is mounted at /runs")
 
 
-def test_the_server_finds_exports_and_says_where_there_is_none(tmp_path, capsys, monkeypatch) -> None:
-    server = module(DOCKER / "label" / "label_server.py")
-    for name in ("b", "a", "no_export"):
-        (tmp_path / name).mkdir()
-    for name in ("a", "b"):
-        (tmp_path / name / "export.json").write_text("{}")
-    assert server.exports([tmp_path]) == [tmp_path / "a", tmp_path / "b"] and server.exports([tmp_path / "b"]) == [
-        tmp_path / "b"]
-    assert server.main([str(tmp_path), "--studies", "s"]) == 2
-    assert "no environment with MONAI Label" in capsys.readouterr().err
-    monkeypatch.setattr(server, "APP", tmp_path)
-    assert server.main([str(tmp_path / "no_export"), "--studies", "s"]) == 2
-    assert "holds no export" in capsys.readouterr().err
-
-
 def stages() -> dict[str, str]:
     """The Dockerfile's stages by name, with lines that go on joined."""
     text = (DOCKER / "Dockerfile").read_text().replace("\\\n", " ")
