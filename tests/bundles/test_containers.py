@@ -148,7 +148,10 @@ def test_compose_opens_nothing_but_this_machines_loopback() -> None:
         assert each.get("network_mode", "service:orthanc") == "service:orthanc" and "privileged" not in each
     assert services["orthanc"]["ports"] == ["127.0.0.1:8042:8042"]
     assert services["answer"]["command"][0] == "docker.orthanc.answer"
-    assert all(volume.endswith(":ro") for volume in services["answer"]["volumes"])
+    folders = [volume for each in services.values() for volume in each["volumes"] if isinstance(volume, dict)]
+    assert {folder["target"]: folder.get("read_only", False) for folder in folders} == {"/exported": True,
+                                                                                       "/studies": False}
+    assert not any(folder["bind"]["create_host_path"] for folder in folders)  # root's, where a path is misspelt
 
 
 @pytest.mark.e2e
