@@ -145,9 +145,10 @@ def test_compose_opens_nothing_but_this_machines_loopback() -> None:
     for name, each in services.items():
         assert all(str(port).startswith("127.0.0.1:") for port in each.get("ports", [])), name
         assert each["read_only"] is True and each["cap_drop"] == ["ALL"], name
-        assert each.get("network_mode", "service:orthanc") == "service:orthanc" and "privileged" not in each
+        assert "network_mode" not in each and "privileged" not in each, name
     assert services["orthanc"]["ports"] == ["127.0.0.1:8042:8042"]
-    assert services["answer"]["command"][0] == "docker.orthanc.answer"
+    asks = services["answer"]["command"]
+    assert asks[0] == "docker.orthanc.answer" and asks[-2:] == ["--host", "orthanc"]
     folders = [volume for each in services.values() for volume in each["volumes"] if isinstance(volume, dict)]
     assert {folder["target"]: folder.get("read_only", False) for folder in folders} == {"/exported": True,
                                                                                        "/studies": False}
