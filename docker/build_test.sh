@@ -40,7 +40,7 @@ image = json.load(open(sys.argv[1]))["Docker"]["config"]
 given = sys.argv[2:] or image["Cmd"]
 words = ["sh", "-c", given[1]] if given[0] == "sh" else [*image["Entrypoint"], *given]
 path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-print(path, *(image.get("Env") or []), *words, sep="\0", end="\0")
+print("-C", image.get("WorkingDir") or "/", path, *(image.get("Env") or []), *words, sep="\0", end="\0")
 PY
     )
     unshare --mount --net --pid --fork --kill-child bash -euc '
@@ -58,7 +58,7 @@ PY
             [ -z "$option" ] || mount -o remount,bind,ro "$root$place"
         done
         exec setpriv --no-new-privs --bounding-set=-all,+setuid,+setgid,+sys_chroot \
-            chroot --userspec="$user:$user" --groups= "$root" env -i -C /app "$@"' \
+            chroot --userspec="$user:$user" --groups= "$root" env -i "$@"' \
         - "$root" $user ${#mounts[@]} "${mounts[@]}" "${words[@]}"
 }
 
