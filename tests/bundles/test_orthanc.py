@@ -95,7 +95,7 @@ def test_what_a_restart_interrupted_is_asked_again(answering: ModuleType, tmp_pa
     (tmp_path / "export.json").write_text("{}")
     asked: list[tuple[int, str]] = []
     gone = urllib.error.HTTPError("", 404, "", {}, None)  # type: ignore[arg-type]
-    happens = iter(["answered", ConnectionResetError("reset"), "answered", gone])
+    happens: Iterator[str | Exception] = iter(["answered", ConnectionResetError("reset"), "answered", gone])
 
     def stable(orthanc: Any, since: int) -> Iterator[tuple[int, str]]:
         assert orthanc.root == "http://orthanc:8042"
