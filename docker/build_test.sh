@@ -1,5 +1,5 @@
 #!/bin/bash
-# Build both images and run them as users do: another user, a read-only root, no network. Needs root, buildah and
+# Build the images and run them as users do: another user, a read-only root, no network. Needs root, buildah and
 # debootstrap, and a Debian mirror; no registry. Everything it makes lies in one folder, which it removes.
 #
 #   PYTHON=.venv/bin/python docker/build_test.sh
@@ -39,7 +39,8 @@ import json, sys
 image = json.load(open(sys.argv[1]))["Docker"]["config"]
 given = sys.argv[2:] or image["Cmd"]
 words = ["sh", "-c", given[1]] if given[0] == "sh" else [*image["Entrypoint"], *given]
-print(*image["Env"], *words, sep="\0", end="\0")
+path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+print("-C", image.get("WorkingDir") or "/", path, *(image.get("Env") or []), *words, sep="\0", end="\0")
 PY
     )
     unshare --mount --net --pid --fork --kill-child bash -euc '
@@ -57,7 +58,7 @@ PY
             [ -z "$option" ] || mount -o remount,bind,ro "$root$place"
         done
         exec setpriv --no-new-privs --bounding-set=-all,+setuid,+setgid,+sys_chroot \
-            chroot --userspec="$user:$user" --groups= "$root" env -i -C /app "$@"' \
+            chroot --userspec="$user:$user" --groups= "$root" env -i "$@"' \
         - "$root" $user ${#mounts[@]} "${mounts[@]}" "${words[@]}"
 }
 
@@ -116,6 +117,24 @@ build() {  # TARGET, further options
     echo "size $target $(du -sxm "$work/roots/$target/" | awk '{print int($1 * 1.048576)}') MB"
 }
 
+started() {  # IMAGE, a shell's line, [HOST:PLACE]...: its own words, and the line once its own health check is content
+    local image=$1 line=$2
+    shift 2
+    inside "$image" "$@" -- sh "$("$python" - "$work/roots/$image.json" "$line" <<'PY'
+import json, shlex, sys
+image = json.load(open(sys.argv[1]))["Docker"]["config"]
+words, check = [*(image.get("Entrypoint") or []), *image["Cmd"]], image["Healthcheck"]["Test"][1:]
+print(f"""{shlex.join(words)} > /tmp/log 2>&1 &
+for wait in $(seq 90); do
+    sleep 2
+    {shlex.join(check)} 2> /dev/null && {{ {sys.argv[2]}; exit; }}
+    kill -0 $! || break
+done
+tail -30 /tmp/log; exit 1""")
+PY
+    )"
+}
+
 refused() {  # the line that must come, then what `inside` takes
     local line=$1 said
     shift
@@ -125,8 +144,8 @@ refused() {  # the line that must come, then what `inside` takes
 }
 
 revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
-mkdir -p "$work"/{roots,data,runs,studies,closed}
-chown $user:$user "$work/runs" "$work/studies"
+mkdir -p "$work"/{roots,data,runs,studies,archive,closed}
+chown $user:$user "$work/runs" "$work/studies" "$work/archive"
 data="$work/data:/data:ro" runs="$work/runs:/runs"
 say "build runtime"
 build runtime
@@ -162,17 +181,14 @@ inside runtime "$runs" -- pipeline export bundles/breast_mri_curriculum --run /r
 
 say "build label"
 build label --build-arg RUNTIME=localhost/runtime
-server='python /app/docker/start.py label_server /exported --studies /studies > /tmp/log 2>&1 &
-for wait in $(seq 90); do
-    sleep 2
-    python -S -c "import urllib.request as r
-print(r.urlopen(\"http://127.0.0.1:8000/info/\", timeout=25).read().decode())" \
-        2> /dev/null && exit 0
-    kill -0 $! || break
-done
-tail -30 /tmp/log; exit 1'
-inside label "$work/runs/exported:/exported:ro" "$work/studies:/studies" -- sh "$server" > "$work/info.json" \
+info='python -S -c "import urllib.request as r; print(r.urlopen(\"http://127.0.0.1:8000/info/\").read().decode())"'
+started label "$info" "$work/runs/exported:/exported:ro" "$work/studies:/studies" > "$work/info.json" \
     || { cat "$work/info.json"; fail "the server"; }
 cut -c 1-300 "$work/info.json"
 grep -q '"breast_mri_curriculum":{"type"' "$work/info.json" || fail "the server does not list the model"
-say "both images built and ran"
+
+say "build orthanc"
+build orthanc
+started orthanc 'ls /orthanc' "$work/archive:/orthanc" | tee "$work/archive.txt"
+grep -qx index "$work/archive.txt" || fail "the archive"
+say "all images built and ran"

@@ -26,10 +26,10 @@ SECONDS = 5  # between two questions
 
 
 class Orthanc:
-    """Its REST interface, on this machine alone."""
+    """Its REST interface, on this machine or a container's network."""
 
-    def __init__(self, port: int) -> None:
-        self.root = f"http://127.0.0.1:{port}"
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self.root = f"http://{host}:{port}"
 
     def get(self, path: str) -> bytes:
         with urllib.request.urlopen(f"{self.root}{path}", timeout=600) as got:
@@ -83,19 +83,25 @@ def answer(orthanc: Orthanc, study: str, exported: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("exported", type=Path, help="folder that `python -m pipeline export` wrote")
-    parser.add_argument("--port", type=int, default=8042, help="Orthanc's, on this machine")
+    parser.add_argument("--host", default="127.0.0.1", help="Orthanc's (default: %(default)s, this machine)")
+    parser.add_argument("--port", type=int, default=8042, help="Orthanc's (default: %(default)s)")
     parser.add_argument("--once", action="store_true", help="answer what is stable now, and end")
     args = parser.parse_args()
     if not (args.exported / "export.json").is_file():
         parser.error(f"{args.exported.name}: no exported bundle; write one with `python -m pipeline export`")
-    orthanc, since, number = Orthanc(args.port), 0, 0
+    orthanc, since, number = Orthanc(args.port, args.host), 0, 0
     while True:
         try:
             for last, study in orthanc.stable(since):
-                since, number = last, number + 1
-                print(f"study {number}: {answer(orthanc, study, args.exported)}", flush=True)
-        except urllib.error.URLError as error:
-            print(f"Orthanc does not answer on port {args.port} ({error.reason}); start it first", flush=True)
+                number += 1
+                try:
+                    said = answer(orthanc, study, args.exported)
+                except urllib.error.HTTPError as error:  # one that was removed meanwhile, for example
+                    said = f"passed over: Orthanc refuses a request (HTTP status {error.code})"
+                print(f"study {number}: {said}", flush=True)
+                since = last  # not before: a study that Orthanc's restart interrupted comes again
+        except OSError as error:
+            print(f"Orthanc does not answer on port {args.port} ({error}); start it first", flush=True)
         if args.once:
             return
         time.sleep(SECONDS)

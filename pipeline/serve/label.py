@@ -27,9 +27,8 @@ from typing import Any
 
 from pipeline import datalist
 from pipeline.errors import InputError, run_main
+from pipeline.serve.label_app import lay_out_app, start
 
-_APP = "monailabel/sample-apps/monaibundle"  # under the environment's prefix
-_IMAGES = ["*.dcm", "*.nii.gz", "*.nii", "*.nrrd", "*.png"]
 _STARTS = 180.0  # seconds that a server may take to start
 
 
@@ -68,28 +67,16 @@ def server(python: Path, exported: Sequence[Path], studies: Path, log: Path) -> 
     Raises:
         InputError: no such environment, or a server that does not start.
     """
-    app = python.parent.parent / _APP
-    if not app.is_dir():
-        raise InputError(f"{python}: no environment with MONAI Label; see docs/how_to/serve_with_monai_label.md")
     with tempfile.TemporaryDirectory(prefix="breast-bundles-") as work, socket.socket() as free:
-        place = Path(work) / "app"
-        shutil.copytree(app, place, ignore=shutil.ignore_patterns("model", "logs", "__pycache__"))
-        for bundle in exported:
-            copied = Path(shutil.copytree(bundle, place / "model" / bundle.name))
-            if not trains_on_raw_exams(copied):
-                (copied / "configs" / "train.json").unlink()  # what has one is offered for training
+        app = Path(work) / "app"
+        lay_out_app(python.parent.parent, exported, app, train=True)
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         free.close()
-        command = [str(python), "-m", "monailabel.main", "start_server", "--app", str(place), "--studies", str(studies),
-                   "--host", "127.0.0.1", "--port", str(port)]
-        for name, value in (("models", ",".join(b.name for b in exported)), ("zoo_source", "local"), ("sam2", "false")):
-            command += ["--conf", name, value]
-        stand_ins = Path(__file__).resolve().parents[2] / "docker" / "label"
-        environment = {**os.environ, "PYTHONPATH": str(stand_ins),
-                       "MONAI_LABEL_DATASTORE_FILE_EXT": json.dumps(_IMAGES)}
+        words, variables = start(app, studies, "127.0.0.1", port, train=True)
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        process = subprocess.Popen(command, stdout=descriptor, stderr=descriptor, cwd=work, env=environment)
+        process = subprocess.Popen([str(python), *words], stdout=descriptor, stderr=descriptor, cwd=work,
+                                   env={**os.environ, **variables})
         os.close(descriptor)
         try:
             address = f"http://127.0.0.1:{port}"
@@ -102,12 +89,6 @@ def server(python: Path, exported: Sequence[Path], studies: Path, log: Path) -> 
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def trains_on_raw_exams(exported: Path) -> bool:
-    """Whether an export's training takes what the server hands to one: raw exams with label files."""
-    config = json.loads((exported / "configs" / "train.json").read_text(encoding="utf-8"))
-    return str(config["train"]["dataset"]["_target_"]).endswith(".LabelledDataset")
 
 
 def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:

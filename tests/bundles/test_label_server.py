@@ -15,7 +15,8 @@ import pytest
 from monai_label import infer as infer_here
 from tiny_exports import labelled
 
-from pipeline.serve.label import call, infer, server, train, trains_on_raw_exams, upload
+from pipeline.serve.label import call, infer, server, train, upload
+from pipeline.serve.label_app import trains_on_raw_exams
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +18,6 @@ from typing import Any
 import pytest
 from commands import ROOT
 from dicom_answers import AFFINES, result, write_exam
-
-pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture
@@ -57,6 +56,7 @@ def port(tmp_path: Path) -> Iterator[int]:
         archive.wait(30)
 
 
+@pytest.mark.e2e
 def test_a_study_is_answered_once(port: int, answering: ModuleType, tmp_path: Path, make_series: Any,
                                   monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("highdicom", reason="the extra `dicom` is not installed")
@@ -87,3 +87,38 @@ def test_a_study_is_answered_once(port: int, answering: ModuleType, tmp_path: Pa
     failed = SimpleNamespace(returncode=2, stderr="warning: x\nerror: exam: no series is t2; found 1\n")
     monkeypatch.setattr(answering.subprocess, "run", lambda *_, **__: failed)
     assert answering.answer(orthanc, study, tmp_path / "other") == "error: exam: no series is t2; found 1"
+
+
+def test_what_a_restart_interrupted_is_asked_again(answering: ModuleType, tmp_path: Path, capsys: Any,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    """The archive goes away in the middle of the second of three studies, of which the third is removed."""
+    (tmp_path / "export.json").write_text("{}")
+    asked: list[tuple[int, str]] = []
+    gone = urllib.error.HTTPError("", 404, "", {}, None)  # type: ignore[arg-type]
+    happens: Iterator[str | Exception] = iter(["answered", ConnectionResetError("reset"), "answered", gone])
+
+    def stable(orthanc: Any, since: int) -> Iterator[tuple[int, str]]:
+        assert orthanc.root == "http://orthanc:8042"
+        for number, name in enumerate("abc"[since:], since + 1):
+            asked.append((number, name))
+            yield number, name
+
+    def answer(*_: Any) -> str:
+        what = next(happens)
+        if isinstance(what, Exception):
+            raise what
+        return what
+
+    def sleep(_: float) -> None:
+        if len(asked) == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(answering.Orthanc, "stable", stable)
+    monkeypatch.setattr(answering, "answer", answer)
+    monkeypatch.setattr(answering.time, "sleep", sleep)
+    monkeypatch.setattr("sys.argv", ["answer", str(tmp_path), "--host", "orthanc"])
+    with pytest.raises(KeyboardInterrupt):
+        answering.main()
+    assert asked == [(1, "a"), (2, "b"), (2, "b"), (3, "c")]
+    said = capsys.readouterr().out.splitlines()
+    assert "Orthanc does not answer" in said[1] and "HTTP status 404" in said[-1]
