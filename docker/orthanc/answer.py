@@ -9,6 +9,7 @@ studies by a number of this process.
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import subprocess
 import sys
@@ -98,9 +99,13 @@ def main() -> None:
                     said = answer(orthanc, study, args.exported)
                 except urllib.error.HTTPError as error:  # one that was removed meanwhile, for example
                     said = f"passed over: Orthanc refuses a request (HTTP status {error.code})"
+                except (ConnectionError, TimeoutError, urllib.error.URLError, http.client.HTTPException):
+                    raise
+                except OSError as error:  # of this machine, such as a full disk
+                    said = f"passed over: {error.strerror or error}"
                 print(f"study {number}: {said}", flush=True)
                 since = last  # not before: a study that Orthanc's restart interrupted comes again
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             print(f"Orthanc does not answer on port {args.port} ({error}); start it first", flush=True)
         if args.once:
             return

@@ -65,7 +65,8 @@ def inputs_digest(folder: Path | str, outlines: bool = False) -> str:
             any: who takes none does nothing again when masks are added.
     """
     content = json.loads((Path(folder) / LIST).read_text(encoding="utf-8"))
-    if outlines:
+    known = any(isinstance(value, list) and any("outlines" in case for case in value) for value in content.values())
+    if outlines or not known:
         return str(content["digest"])
     bare = {name: [{k: v for k, v in case.items() if k != "outlines"} for case in value]
             if isinstance(value, list) else value for name, value in content.items() if name not in _ASIDE}

@@ -216,8 +216,9 @@ def _thumbnail(stack: Stack, shown: int) -> Image.Image:
     pen = ImageDraw.Draw(small)
     for x, y, width, height, first, last, malignant, _ in () if stack.boxes is None else stack.boxes.tolist():
         if first <= shown <= last:
-            corners = x, y * stack.aspect, x + width - 1, (y + height) * stack.aspect - 1
-            pen.rectangle([round(v * zoom) for v in corners], outline=_COLOURS[int(malignant)])
+            left, top = round(x * zoom), round(y * stack.aspect * zoom)
+            right, bottom = round((x + width - 1) * zoom), round(((y + height) * stack.aspect - 1) * zoom)
+            pen.rectangle([left, top, max(right, left), max(bottom, top)], outline=_COLOURS[int(malignant)])
     return small
 
 

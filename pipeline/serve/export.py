@@ -129,11 +129,15 @@ def _write(work: Path, bundle: Path, trained: Trained, url: str) -> None:
     names = weight_names(inference)
     files = {key: MODEL if i == 0 else names[key] for i, key in enumerate(names)}
     (work / "models").mkdir()
+    # As they answered together where the model was evaluated, unless it was asked to answer alone.
+    several = "more_weights" in inference and trained.settings.get("more_weights") != []
     for key, path in trained.weights.items():
-        for each in [path, *(other_epochs(path) if "more_weights" in inference else [])]:  # they answer together
+        for each in [path, *(other_epochs(path) if several else [])]:
             _copy_weights(each, work / "models" / each.name.replace(path.stem, Path(files[key]).stem, 1))
         inference[key] = _PATHS.format(files[key])
     _take(inference, trained.settings)
+    if "more_weights" in inference and not several:
+        inference["more_weights"] = []
     inference["threshold"] = trained.threshold
     check_settings(inference)
     _json(work / "configs" / "inference.json", inference)
@@ -149,6 +153,7 @@ def _write(work: Path, bundle: Path, trained: Trained, url: str) -> None:
         content = merged(paths)
         if name == "evaluate":  # the weights that are here
             content |= {key: inference[key] for key in names if key in content}
+            content |= {"more_weights": []} if inference.get("more_weights") == [] else {}
         _json(work / "configs" / f"{name}.json", _take(content, settings))
     shutil.copyfile(bundle / "configs" / "logging.conf", work / "configs" / "logging.conf")
     shutil.copyfile(bundle / "LICENSE", work / "LICENSE")

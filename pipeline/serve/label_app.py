@@ -21,6 +21,7 @@ _APP = "monailabel/sample-apps/monaibundle"  # under the environment's prefix
 _STAND_INS = Path(__file__).resolve().parents[2] / "docker" / "label"
 # Nothing is downloaded at the start.
 _SETTINGS = {"zoo_source": "local", "sam2": "false"}
+_EXTENSIONS = "MONAI_LABEL_DATASTORE_FILE_EXT"
 _IMAGES = ["*.dcm", "*.nii.gz", "*.nii", "*.nrrd", "*.png"]
 
 
@@ -28,12 +29,16 @@ def exports(folders: Sequence[Path]) -> list[Path]:
     """Folders of exports among these, and right in them.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or two have one name.
     """
     places = [each for folder in folders for each in (folder, *sorted(folder.glob("*")))]
-    if not (found := [each for each in places if (each / "export.json").is_file()]):
+    found = {each.resolve(): each for each in places if (each / "export.json").is_file()}
+    if not found:
         raise InputError(f"{folders[0]}: holds no export; `python -m pipeline export` writes one")
-    return found
+    names = [each.name for each in found.values()]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"{twice[0]}: the name of two exports, which would be one model; rename one's folder")
+    return list(found.values())
 
 
 def trains_on_raw_exams(exported: Path) -> bool:
@@ -76,7 +81,7 @@ def start(app: Path, studies: Path, host: str, port: int, train: bool) -> tuple[
              "--port", str(port)]
     for name, value in {"models": ",".join(models), **_SETTINGS, "skip_trainers": str(not train).lower()}.items():
         words += ["--conf", name, value]
-    return words, {"PYTHONPATH": str(_STAND_INS), "MONAI_LABEL_DATASTORE_FILE_EXT": json.dumps(_IMAGES)}
+    return words, {"PYTHONPATH": str(_STAND_INS), _EXTENSIONS: os.environ.get(_EXTENSIONS, json.dumps(_IMAGES))}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -23,7 +23,8 @@ from pipeline.study.plan import read_config
 from pipeline.training.settings import PATH, SETTINGS
 
 # Settings of an answer, not of a training.
-_OWN = {"threshold", "heatmap", "load_pretrain", "dicom", "sides", "shown", "candidates", "device"}
+_OWN = {"threshold", "heatmap", "load_pretrain", "dicom", "sides", "shown", "candidates", "device", "shard",
+        "scheduler"}
 _WEIGHTS = re.compile(r"\$@bundle_root \+ '/models/([\w.-]+\.pt)'")
 _RATES = ("auroc", "accuracy", "sensitivity", "specificity")
 

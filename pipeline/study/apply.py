@@ -236,4 +236,3 @@ def _record(folder: Path) -> Path:
 
 def _content(folder: Path) -> dict[str, Any]:
     return dict(read_config(_record(folder)))
-

@@ -18,6 +18,7 @@ from pipeline.study.here import Here
 from pipeline.study.offers import OFFERS, missing
 from pipeline.study.plan import Study, read_study
 from pipeline.study.record import check_place, listed_inputs
+from pipeline.study.shell import line
 from pipeline.study.stage import part_of
 from pipeline.study.status import DONE, all_states, show
 from pipeline.study.step import Step
@@ -102,7 +103,7 @@ def main(args: argparse.Namespace) -> int:
                 part)
     engine = _engine(args, runner, here)
     if args.only_print:
-        print("\n".join(engine.lines(parts)))
+        print("\n".join([line(part.command)] if part else engine.lines(parts)))
         return 0
     if part is None and count > 1 and index >= len(chains):
         print(f"--shard {args.shard}: nothing to do; runs of the study: {len(chains)}")
@@ -169,6 +170,11 @@ def _check_options(args: argparse.Namespace) -> None:
     if args.engine == "dask" and not args.scheduler:
         raise InputError("--engine dask: name the cluster with --scheduler ADDRESS, e.g. tcp://head:8786; `dask "
                          "scheduler` begins one")
+    if args.gpus and args.gpus < args.processes:
+        raise InputError(f"--gpus {args.gpus}: --processes {args.processes} take a GPU each; give as many, or leave "
+                         "--gpus out")
+    if args.status or args.check:  # of the same command with its engine's options
+        return
     if args.scheduler and args.engine != "dask":
         raise InputError(f"--scheduler {args.scheduler}: is for --engine dask")
     if args.prepare_tasks > 1 and args.engine != "slurm":
@@ -194,4 +200,3 @@ def _check(steps: list[Step]) -> int:
           f"({size / 1e9 / max(seconds, 1e-9):.1f} GB/s), {bad} files are not whole"
           + ("; without --check the same command makes them again" if bad else ""))
     return 1 if bad else 0
-

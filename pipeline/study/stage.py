@@ -81,5 +81,5 @@ def part_of(prepare: Step, index: int, count: int) -> Step:
 
 def parts_begun(prepare: Step) -> list[Step]:
     """The parts that somebody has begun."""
-    names = sorted(path.name.partition("of") for path in (prepare.folder.parent / _PARTS).glob("*of*"))
-    return [part_of(prepare, int(index), int(count)) for index, _, count in names]
+    names = sorted(path.name.split("of") for path in (prepare.folder.parent / _PARTS).glob("*of*"))
+    return [part_of(prepare, *map(int, name)) for name in names if len(name) == 2 and all(map(str.isdecimal, name))]

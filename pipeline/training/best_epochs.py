@@ -45,12 +45,13 @@ class BestEpochs:
         return self._file(epoch) if place < self.count else None
 
     def tidy(self) -> None:
-        """Remove the files of all other epochs, those of an earlier training too."""
+        """Remove the files of all other epochs, those of an earlier training too; not files without our receipt."""
         kept = {self._file(int(epoch)) for epoch, _ in self.ranked}
         for path in epoch_files(self.model):
-            if path not in kept:
+            receipt = path.with_name(path.name + SUFFIX)
+            if path not in kept and receipt.is_file():
                 path.unlink(missing_ok=True)
-                path.with_name(path.name + SUFFIX).unlink(missing_ok=True)
+                receipt.unlink(missing_ok=True)
 
     def _file(self, epoch: int) -> Path:
         return self.model.with_name(f"{self.model.stem}_epoch{epoch}{self.model.suffix}")
