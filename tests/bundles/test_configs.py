@@ -262,6 +262,16 @@ def test_all_bundles_prepare_alike(part) -> None:
     assert all(each == wired[0] for each in wired)
 
 
+def test_a_part_of_a_preparation_leaves_the_record_of_the_whole(monkeypatch) -> None:
+    """Which is replayed on other exams, and exported."""
+    begun: list[tuple[Any, ...]] = []
+    monkeypatch.setattr("pipeline.training.guard.begin", lambda *given, **_: begun.append(given))
+    for shard in (None, "1/3"):
+        parser = ConfigParser({**config(BUNDLES[0], "prepare"), "output_dir": "prepared", "shard": shard})
+        parser.get_parsed_content("initialize")
+    assert begun == [("prepared", "config.yaml"), ("prepared", "config.part.yaml")]
+
+
 @each_bundle
 def test_the_evaluator_is_wired_alike_and_compares_as_its_metric_asks(bundle) -> None:
     train = config(bundle, "train")

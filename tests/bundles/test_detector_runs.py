@@ -116,6 +116,19 @@ def test_an_evaluation_is_a_table_of_every_breast_and_of_its_boxes(studied, tiny
         b["malignant"] for b in wanted.values() if b["splits"][1] == "test")
 
 
+def test_what_was_evaluated_alone_is_exported_alone(studied, tmp_path) -> None:
+    name, study = studied
+    alone = Path(shutil.copytree(study, tmp_path / "study"))
+    settings = alone / name / "fold1" / "config.evaluate.yaml"
+    settings.write_text(yaml.safe_dump({**yaml.safe_load(settings.read_text()), "more_weights": []}))
+    assert pipeline(["export", str(CONFIGS.parent), "--run", str(alone), "--variant", name, "--fold", "1", "-o",
+                     str(tmp_path)]) == 0
+    folder = tmp_path / CONFIGS.parent.name
+    assert [path.name for path in (folder / "models").glob("*.pt")] == ["model.pt"]
+    for config in ("inference", "evaluate"):
+        assert json.loads((folder / "configs" / f"{config}.json").read_text())["more_weights"] == []
+
+
 def test_an_export_gives_the_boxes_of_its_evaluation(studied, exported, tiny_prepared) -> None:
     """Those of one network, and those merged of two epochs'."""
     name, study = studied

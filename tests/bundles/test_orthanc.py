@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import http.client
 import importlib.util
 import json
 import shutil
@@ -91,15 +93,17 @@ def test_a_study_is_answered_once(port: int, answering: ModuleType, tmp_path: Pa
 
 def test_what_a_restart_interrupted_is_asked_again(answering: ModuleType, tmp_path: Path, capsys: Any,
                                                    monkeypatch: pytest.MonkeyPatch) -> None:
-    """The archive goes away in the middle of the second of three studies, of which the third is removed."""
+    """The archive goes away twice in the second of four studies; the disk is full in the third, the fourth removed."""
     (tmp_path / "export.json").write_text("{}")
     asked: list[tuple[int, str]] = []
     gone = urllib.error.HTTPError("", 404, "", {}, None)  # type: ignore[arg-type]
-    happens: Iterator[str | Exception] = iter(["answered", ConnectionResetError("reset"), "answered", gone])
+    happens: Iterator[str | Exception] = iter([
+        "answered", ConnectionResetError("reset"), http.client.IncompleteRead(b""), "answered",
+        OSError(errno.ENOSPC, "No space left on device"), gone])
 
     def stable(orthanc: Any, since: int) -> Iterator[tuple[int, str]]:
         assert orthanc.root == "http://orthanc:8042"
-        for number, name in enumerate("abc"[since:], since + 1):
+        for number, name in enumerate("abcd"[since:], since + 1):
             asked.append((number, name))
             yield number, name
 
@@ -110,7 +114,7 @@ def test_what_a_restart_interrupted_is_asked_again(answering: ModuleType, tmp_pa
         return what
 
     def sleep(_: float) -> None:
-        if len(asked) == 4:
+        if len(asked) == 6:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(answering.Orthanc, "stable", stable)
@@ -119,6 +123,7 @@ def test_what_a_restart_interrupted_is_asked_again(answering: ModuleType, tmp_pa
     monkeypatch.setattr("sys.argv", ["answer", str(tmp_path), "--host", "orthanc"])
     with pytest.raises(KeyboardInterrupt):
         answering.main()
-    assert asked == [(1, "a"), (2, "b"), (2, "b"), (3, "c")]
+    assert asked == [(1, "a"), (2, "b"), (2, "b"), (2, "b"), (3, "c"), (4, "d")]
     said = capsys.readouterr().out.splitlines()
-    assert "Orthanc does not answer" in said[1] and "HTTP status 404" in said[-1]
+    assert all("Orthanc does not answer" in line for line in said[1:3]) and "HTTP status 404" in said[-1]
+    assert said[-2].endswith("passed over: No space left on device")

@@ -89,8 +89,9 @@ def test_slices_belong_to_their_case_and_are_those_of_the_first_variant(written:
 def test_boxes_of_every_detector_stand_beside_the_map(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", folds=(0,))
     slices(run, "E0t001", "L")
+    thin = [[2.0, 1.0, 0.5, 0.5, 2, 4, 0, 0.2]]  # a voxel of an image that is shown at half its size
     box = [[2.0, 1.0, 4.0, 3.0, 2, 4, 1, 0.93]]
-    for variant, boxes in (("base_a", box), ("base_b", [])):
+    for variant, boxes in (("base_a", box), ("base_b", thin)):
         save_stack(run / variant / "fold0", {"exam_id": "E0t001", "side": "L"}, np.zeros((6, 8, 10)), None,
                    boxes=np.array(boxes).reshape(-1, 8))
     loaded = load_run(run)
@@ -99,7 +100,7 @@ def test_boxes_of_every_detector_stand_beside_the_map(tmp_path: Path) -> None:
     (case,) = [c for c in data["cases"] if c["pictures"]]
     heat, first, second = (data["pictures"][p] for p in case["pictures"])
     assert [p["variant"] for p in (heat, first, second)] == ["Main", "Base a", "Base b"]
-    assert "boxes" not in heat and (first["boxes"], second["boxes"]) == (box, []) and first["shown"] == 3
+    assert "boxes" not in heat and (first["boxes"], second["boxes"]) == (box, thin) and first["shown"] == 3
     thumb = np.asarray(Image.open(run / "exams" / f"{first['file']}_thumb.jpg").convert("RGB")).astype(int)
     drawn = thumb[:, :, 0] - thumb[:, :, 2] > 60  # orange, on black: 9.6 pixels of the thumbnail are one
     assert drawn[10:38, 18:58].mean() > 0.05 and not drawn[50:].any() and not drawn[:, 70:].any()

@@ -38,8 +38,13 @@ def exported(tmp_path: Path) -> Path:
 def test_exports_are_found_in_a_folder_and_alone(exported) -> None:
     assert exports([exported]) == [exported / "arrays", exported / "raw"]
     assert exports([exported / "raw"]) == [exported / "raw"]
+    assert exports([exported, exported / "raw"]) == [exported / "arrays", exported / "raw"]
     with pytest.raises(InputError, match="no_export: holds no export"):
         exports([exported / "no_export"])
+    (exported / "again" / "raw").mkdir(parents=True)
+    (exported / "again" / "raw" / "export.json").write_text("{}")
+    with pytest.raises(InputError, match="raw: the name of two exports"):
+        exports([exported, exported / "again"])
 
 
 def test_served_exports_are_linked_and_offer_no_training(prefix, exported, tmp_path) -> None:
@@ -54,6 +59,13 @@ def test_served_exports_are_linked_and_offer_no_training(prefix, exported, tmp_p
     assert words[:3] == ["-m", "monailabel.main", "start_server"] and "*.nrrd" in json.loads(
         variables["MONAI_LABEL_DATASTORE_FILE_EXT"])
     assert (Path(variables["PYTHONPATH"]) / "sitecustomize.py").is_file()
+
+
+def test_a_user_says_which_images_the_server_lists(prefix, exported, tmp_path, monkeypatch) -> None:
+    lay_out_app(prefix, exports([exported]), tmp_path / "app", train=False)
+    monkeypatch.setenv("MONAI_LABEL_DATASTORE_FILE_EXT", '["*.png"]')
+    _, variables = start(tmp_path / "app", tmp_path / "studies", "0.0.0.0", 8000, train=False)
+    assert variables["MONAI_LABEL_DATASTORE_FILE_EXT"] == '["*.png"]'
 
 
 def test_exports_that_may_be_trained_are_copies(prefix, exported, tmp_path) -> None:

@@ -33,7 +33,19 @@ def test_shards_are_all_the_work_and_none_of_it_twice(tiny_cohort, tmp_path, cap
     assert sorted(parts) == sorted(whole) and len(set(whole)) == len(whole)
 
 
+def test_a_part_of_the_preparation_is_all_that_is_shown_of_it(tiny_cohort, tmp_path, capsys) -> None:
+    assert study(tiny_cohort, tmp_path / "run", "--print", "--prepare-only", "--shard", "1/3") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "prepare.yaml" in line and line.endswith("--shard 1/3")
+
+
+def test_status_takes_the_command_that_a_cluster_was_given(tiny_cohort, tmp_path, capsys) -> None:
+    assert study(tiny_cohort, tmp_path / "run", "--status", "--prepare-tasks", "3", "--slurm", "--time=1") == 0
+    assert "0 failed" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("words", "named"), [
+    (["--engine", "slurm", "--processes", "2", "--gpus", "1"], "--gpus 1: --processes 2 take a GPU each"),
     (["--shard", "3/3"], "--shard 3/3: give I/N"), (["--shard", "half"], "give I/N"),
     (["--engine", "dask"], "--engine dask: name the cluster with --scheduler"),
     (["--scheduler", "tcp://x:1"], "is for --engine dask"), (["--slurm", "--time=1"], "is for --engine slurm"),

@@ -75,4 +75,6 @@ def test_a_part_of_the_preparation_is_a_step_of_its_own(tmp_path) -> None:
     assert parts_begun(whole) == []
     for part in parts[1:]:
         part.start("labels")
+    for foreign in ("copyofx", "1of2of3"):
+        (parts[1].folder.parent / foreign).mkdir()
     assert [part.name for part in parts_begun(whole)] == ["part 2 of 3 prepare", "part 3 of 3 prepare"]
