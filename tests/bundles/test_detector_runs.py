@@ -25,7 +25,7 @@ from pipeline.__main__ import main as pipeline
 from pipeline.breast_mri.boxes import detections
 from pipeline.errors import one_line
 from pipeline.serve.export import loaded
-from pipeline.serve.label import trains_on_raw_exams
+from pipeline.serve.label_app import trains_on_raw_exams
 from transforms import KineticChannelsd, LoadPreparedd
 
 pytestmark = pytest.mark.slow

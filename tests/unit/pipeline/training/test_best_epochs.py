@@ -113,11 +113,17 @@ def test_a_training_begun_afresh_leaves_nothing_of_the_one_before(tmp_path) -> N
     train(tmp_path, LOSSES, 7, best_epochs=9)
     (tmp_path / "model_epochs_of_mine.pt").write_bytes(b"left alone")
     (tmp_path / "model_epochs_of_mine.pt.receipt.json").write_bytes(b"left alone")
-    (tmp_path / "model_epoch30.pt").write_bytes(b"not written by a training: without a receipt")
     train(tmp_path, [0.5, 0.6], 2, best_epochs=2, resume=False)
-    assert kept(tmp_path) == ["model", "model_epoch1", "model_epoch2", "model_epoch30", "model_epochs_of_mine"]
+    assert kept(tmp_path) == ["model", "model_epoch1", "model_epoch2", "model_epochs_of_mine"]
     train(tmp_path, [0.5, 0.6], 1, resume=False)
-    assert kept(tmp_path) == ["model", "model_epoch30", "model_epochs_of_mine"]
+    assert kept(tmp_path) == ["model", "model_epochs_of_mine"]
+
+
+def test_weights_without_a_receipt_are_somebody_else_s(tmp_path) -> None:
+    mine = tmp_path / "model_epoch30.pt"
+    mine.write_bytes(b"left alone")
+    train(tmp_path, LOSSES, 2, best_epochs=2)
+    assert mine.is_file() and (tmp_path / "model_epoch2.pt").is_file()
 
 
 def test_several_of_a_training_that_selects_none_are_refused(tmp_path) -> None:
