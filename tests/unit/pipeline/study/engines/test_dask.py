@@ -12,6 +12,7 @@ import pytest
 from commands import ROOT
 
 distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
+dask_config = pytest.importorskip("dask.config")
 
 from pipeline.__main__ import main  # noqa: E402
 from pipeline.errors import InputError  # noqa: E402
@@ -81,6 +82,8 @@ def test_the_commands_of_the_how_to_run_as_they_stand(cluster, tiny_cohort, monk
     monkeypatch.chdir(tiny_cohort.folder)
     Path("bundles").symlink_to(ROOT / "bundles")
     own = [words[3:] for words in commands if words[:3] == ["python", "-m", "pipeline"]]
-    assert [words[0] for words in own] == ["study", "verify", "phantom"] and len(commands) == 7
+    assert [words[0] for words in own] == ["study", "verify", "phantom"] and len(commands) == 8
+    said = dask_config.collect_env(dict([commands[0][1].split("=", 1)]))  # None: unset for workers
+    assert said == {"distributed": {"nanny": {"pre_spawn_environ": {"MALLOC_TRIM_THRESHOLD_": None}}}}
     assert main([*own[0], "--print"]) == 0 and main(own[1]) == 0
     assert "0 errors" in capsys.readouterr().out
