@@ -189,7 +189,7 @@ def _dask(folder: Path, workers: int) -> Iterator[tuple[str, list[int]]]:
     import dask
     from distributed import LocalCluster
 
-    # As the how-to has it: a nanny asks malloc to give back every 64 kB, for which exams take 1.7 times as long. It
+    # As the how-to has it: a nanny asks malloc to give back every 64 kB, for which exams take half as long again. It
     # leaves the variable behind, so that local workers after it were slow, too.
     dask.config.set({"distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": 1}})
     folder.mkdir(parents=True, exist_ok=True)
